@@ -1,0 +1,58 @@
+import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import type { MemberEvent } from "./events.js";
+
+/**
+ * The single outlet of the protocol core. Production, the in-memory transport and the simulator are three
+ * implementations of these verbs; none of them may call back into the core before it returned.
+ */
+export interface Effects {
+  readonly datagrams: Datagrams;
+  readonly broadcasts: Broadcasts;
+  readonly streams: Streams;
+  readonly directory: Directory;
+  /** Queued by the driver and given to user code after the core returned. */
+  notify(event: MemberEvent): void;
+}
+
+/** Best effort. A false return means the datagram was dropped here; the core treats it like loss. */
+export interface Datagrams {
+  ping(to: AddressHandle, target: MemberHandle, seq: number): boolean;
+  pingAndAccuse(
+    to: AddressHandle, target: MemberHandle, seq: number, incarnation: number, evidence: number,
+  ): boolean;
+  ack(to: AddressHandle, seq: number): boolean;
+  nack(to: AddressHandle, seq: number): boolean;
+  pingRequest(to: AddressHandle, target: MemberHandle, targetAddress: AddressHandle, seq: number): boolean;
+  /** Returns the records sent, 0 when the queue is empty, -1 when dropped. */
+  gossip(to: AddressHandle): number;
+}
+
+/** The transmit-limited queue. A record replaces the queued one about the same subject. */
+export interface Broadcasts {
+  queueAlive(subject: MemberHandle, address: AddressHandle, incarnation: number, meta: Uint8Array | null): void;
+  queueSuspect(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
+  queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
+  /** Passes the received record at this ring index on, unchanged. */
+  relay(ringIndex: number): void;
+  isQueued(subject: MemberHandle): boolean;
+  setClusterSize(members: number): void;
+}
+
+/** Reliable exchanges. Results come back through handleSyncReply, handleSyncFailed and handleStreamAck. */
+export interface Streams {
+  /** Sends our state to the member and merges its answer. */
+  sync(to: AddressHandle, member: MemberHandle): void;
+  /** The TCP fallback ping; silence is the only sign of failure. */
+  ping(to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number): void;
+}
+
+/** Names and addresses as integers; every reference taken is given back. */
+export interface Directory {
+  intern(name: string): MemberHandle;
+  retain(member: MemberHandle): void;
+  release(member: MemberHandle): void;
+  nameOf(member: MemberHandle): string;
+  internAddress(ip: Uint8Array, port: number): AddressHandle;
+  retainAddress(address: AddressHandle): void;
+  releaseAddress(address: AddressHandle): void;
+}

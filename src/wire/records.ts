@@ -1,0 +1,26 @@
+import type { AddressHandle } from "./addon.js";
+import type { MemberState } from "./generated/wire/member-state.js";
+
+/** One member as a state sync carries it. Owns its bytes. */
+export interface MemberRecord {
+  readonly name: string;
+  /** 16 bytes, IPv4 mapped into IPv6, so that one address has one form (E-10). */
+  readonly ip: Uint8Array;
+  readonly port: number;
+  readonly incarnation: number;
+  readonly state: MemberState;
+  readonly meta: Uint8Array;
+}
+
+/** An alive record read in place over the slab; valid until the handler it was given to returns. */
+export interface AliveView {
+  /** For Broadcasts.relay. */
+  readonly ringIndex: number;
+  /** The member's address when it is interned already, else 0. */
+  readonly address: AddressHandle;
+  name(): string;
+  /** Copies the 16 bytes of IP and returns the port. */
+  ip(into: Uint8Array): number;
+  /** A view, not a copy; null when empty. */
+  meta(): Uint8Array | null;
+}
