@@ -1,0 +1,338 @@
+#include "endpoint.h"
+
+namespace tattler {
+
+namespace {
+
+uint32_t wholeSeconds(double ms) { return static_cast<uint32_t>(ms / 1000); }
+
+BroadcastQueue::Options queueOptions(const EndpointConfig& config, Interner& interner) {
+  BroadcastQueue::Options options;
+  options.retransmitMult = config.retransmitMult;
+  options.queueRecords = config.queueRecords;
+  options.messageShare = config.messageShare;
+  options.onFree = [&interner](const Broadcast& record) {
+    interner.release(record.subject);
+    interner.release(record.from);
+  };
+  return options;
+}
+
+bool isVerifiedFrame(Bytes frame) {
+  flatbuffers::Verifier::Options options;
+  options.max_depth = 4;
+  options.max_tables = 1 << 16;
+  flatbuffers::Verifier verifier(frame.data(), frame.size(), options);
+  return verifier.VerifyBuffer<wire::Frame>(nullptr);
+}
+
+}  // namespace
+
+Endpoint::Endpoint(uint32_t index, EndpointConfig config, EndpointParts parts, Counters counters,
+                   double* heardMs)
+    : index_(index),
+      config_(std::move(config)),
+      parts_(parts),
+      counters_(counters),
+      heardMs_(*heardMs),
+      envelope_(config_.cluster, config_.keyring != nullptr),
+      io_{KeyView(config_.keyring), &parts_.ioCiphers},
+      streams_{KeyView(config_.keyring), &parts_.streamCiphers},
+      parser_(parts_.interner, parts_.ring),
+      queue_(queueOptions(config_, parts_.interner)) {
+  parts_.interner.retain(config_.self);
+}
+
+Endpoint::~Endpoint() { parts_.interner.release(config_.self); }
+
+// --- datagrams
+
+Composer& Endpoint::startBody() {
+  parts_.composer.start(config_.selfId, digest_.load(std::memory_order_relaxed));
+  return parts_.composer;
+}
+
+bool Endpoint::transmit(AddressHandle to, Bytes body, bool urgent) {
+  const Address* address = parts_.interner.addressOf(to);
+  if (!address) return false;
+  if (parts_.transmit.push(index_, *address, body, urgent)) return true;
+  counters_.add(wire::Counter_transmitRingFull);
+  return false;
+}
+
+bool Endpoint::transmitToppedUp(AddressHandle to) {
+  size_t records = 0;
+  const Bytes body = parts_.composer.finish(queue_, bodyBudget(), records);
+  counters_.add(wire::Counter_recordsSent, records);
+  return transmit(to, body, true);
+}
+
+bool Endpoint::sendPing(AddressHandle to, MemberHandle target, uint32_t seq) {
+  startBody().ping(parts_.interner.idOf(target), seq);
+  return transmitToppedUp(to);
+}
+
+// No piggyback (M-103): the accused must find its accusation first.
+bool Endpoint::sendAccusingPing(AddressHandle to, MemberHandle target, uint32_t seq,
+                                uint32_t incarnation, uint8_t evidence) {
+  const MemberId id = parts_.interner.idOf(target);
+  Composer& composer = startBody();
+  composer.ping(id, seq);
+  composer.suspect({id, config_.selfId, incarnation, static_cast<wire::Evidence>(evidence)});
+  return transmit(to, composer.finish(), true);
+}
+
+bool Endpoint::sendAck(AddressHandle to, uint32_t seq) {
+  startBody().ack(seq);
+  return transmitToppedUp(to);
+}
+
+bool Endpoint::sendNack(AddressHandle to, uint32_t seq) {
+  startBody().nack(seq);
+  return transmitToppedUp(to);
+}
+
+bool Endpoint::sendPingRequest(AddressHandle to, MemberHandle target, AddressHandle address,
+                               uint32_t seq) {
+  const Address* targetAddress = parts_.interner.addressOf(address);
+  if (!targetAddress) return false;
+  startBody().pingRequest(parts_.interner.idOf(target), *targetAddress, seq);
+  return transmitToppedUp(to);
+}
+
+int32_t Endpoint::sendGossip(AddressHandle to) {
+  if (queue_.membershipDepth() + queue_.messageDepth() == 0) return 0;
+  size_t records = 0;
+  const Bytes body = startBody().finish(queue_, bodyBudget(), records);
+  if (records == 0) return 0;
+  counters_.add(wire::Counter_recordsSent, records);
+  return transmit(to, body, false) ? static_cast<int32_t>(records) : -1;
+}
+
+bool Endpoint::sendMessage(AddressHandle to, Bytes payload) {
+  if (payload.size() > maxMessageBytes()) return false;
+  startBody().message(config_.selfId, 0, true, payload);
+  return transmit(to, parts_.composer.finish(), false);
+}
+
+// --- the broadcast queue
+
+size_t Endpoint::maxMessageBytes() const {
+  return bodyBudget() - kEnvelopeWireBytes - messageWireBytes(0) - 4;
+}
+
+void Endpoint::push(Broadcast record) {
+  parts_.interner.retain(record.subject);
+  parts_.interner.retain(record.from);
+  const QueueCounters before = queue_.counters();
+  queue_.push(std::move(record));
+  const QueueCounters& after = queue_.counters();
+  counters_.add(wire::Counter_recordsQueued, after.queued - before.queued);
+  counters_.add(wire::Counter_recordsReplaced, after.replaced - before.replaced);
+  counters_.add(wire::Counter_recordsPruned, after.pruned - before.pruned);
+}
+
+void Endpoint::queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation,
+                          Bytes meta) {
+  const Address* socket = parts_.interner.addressOf(address);
+  if (!socket) return;
+  ContentParts content;
+  content.address = *socket;
+  content.name = parts_.interner.nameOf(subject);
+  content.payload = meta;
+  Broadcast record;
+  record.content = Content::make(content);
+  record.subject = subject;
+  record.incarnation = incarnation;
+  record.kind = RecordClass::alive;
+  record.wireBytes =
+      static_cast<uint32_t>(aliveWireBytes(content.name.size(), *socket, meta.size(), false));
+  push(std::move(record));
+}
+
+void Endpoint::queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
+                               uint32_t incarnation, uint8_t evidence) {
+  Broadcast record;
+  record.subject = subject;
+  record.from = from;
+  record.incarnation = incarnation;
+  record.evidence = evidence;
+  record.kind = kind;
+  record.wireBytes = kAccusationWireBytes;
+  push(std::move(record));
+}
+
+bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload) {
+  if (payload.size() > maxMessageBytes()) return false;
+  ContentParts content;
+  content.sequence = sequence;
+  content.payload = payload;
+  Broadcast record;
+  record.content = Content::make(content);
+  record.from = origin;
+  record.kind = RecordClass::message;
+  record.wireBytes = static_cast<uint32_t>(messageWireBytes(payload.size()));
+  push(std::move(record));
+  return true;
+}
+
+void Endpoint::relay(const Record& record) {
+  switch (record.kind) {
+    case wire::RecordKind_alive:
+      return relayAlive(record);
+    case wire::RecordKind_suspect:
+    case wire::RecordKind_death:
+      return relayAccusation(record);
+    case wire::RecordKind_message: {
+      if (record.from == 0) return;
+      const uint64_t sequence = static_cast<uint64_t>(record.wideHigh) << 32 | record.wideLow;
+      queueMessage(record.from, sequence, {slabAt(record.offset), record.length});
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+void Endpoint::relayAlive(const Record& record) {
+  const auto& alive = *reinterpret_cast<const wire::Alive*>(slabAt(record.offset));
+  ContentParts content;
+  content.address = *fromWire(alive.v4(), alive.v6());
+  content.name = alive.name()->string_view();
+  if (alive.meta()) content.payload = {alive.meta()->data(), alive.meta()->size()};
+  if (const wire::Versions* v = alive.versions()) {
+    content.hasVersions = true;
+    content.versions = {v->protocol_min(),    v->protocol_max(),    v->protocol(),
+                        v->application_min(), v->application_max(), v->application()};
+  }
+  Broadcast out;
+  // A name that was new to us has been interned since the record was written.
+  out.subject = parts_.interner.findName(content.name);
+  if (out.subject == 0) return;
+  out.content = Content::make(content);
+  out.incarnation = alive.incarnation();
+  out.kind = RecordClass::alive;
+  out.wireBytes = static_cast<uint32_t>(aliveWireBytes(
+      content.name.size(), content.address, content.payload.size(), content.hasVersions));
+  push(std::move(out));
+}
+
+void Endpoint::relayAccusation(const Record& record) {
+  if (record.subject == 0) return;
+  const auto& accusation = *reinterpret_cast<const wire::Accusation*>(slabAt(record.offset));
+  Broadcast out;
+  out.subject = record.subject;
+  out.from = record.from;
+  out.incarnation = record.incarnation;
+  out.evidence = static_cast<uint8_t>(accusation.evidence());
+  out.kind = record.kind == wire::RecordKind_suspect ? RecordClass::suspect : RecordClass::death;
+  out.wireBytes = kAccusationWireBytes;
+  if (out.from == 0) {
+    ContentParts content;
+    content.sequence = accusation.from();
+    out.content = Content::make(content);
+  }
+  push(std::move(out));
+}
+
+// --- stream chunks
+
+size_t Endpoint::sealFrame(Bytes frame, Bytes context, uint8_t* out) {
+  counters_.add(wire::Counter_framesSealed);
+  return envelope_.seal(streams_, frame, context, out);
+}
+
+std::variant<size_t, wire::Counter> Endpoint::openFrame(Bytes chunk, Bytes context, uint8_t* out) {
+  const auto opened = envelope_.open(streams_, chunk, context, out);
+  if (const auto* refusal = std::get_if<wire::Counter>(&opened)) {
+    counters_.add(wire::Counter_framesRejected);
+    return *refusal;
+  }
+  const size_t bytes = std::get<Envelope::Opened>(opened).bodyBytes;
+  if (!isVerifiedFrame({out, bytes})) {
+    counters_.add(wire::Counter_framesRejected);
+    return wire::Counter_dropMalformed;
+  }
+  counters_.add(wire::Counter_framesOpened);
+  return bytes;
+}
+
+// --- I/O thread
+
+std::optional<PendingAck> Endpoint::receive(const Address& source, Bytes datagram,
+                                            double receivedAtMs, bool stalled) {
+  counters_.add(wire::Counter_datagramsReceived);
+  counters_.add(wire::Counter_bytesReceived, datagram.size());
+  const MutableBytes slab = parts_.ring.reserve(kPrefixBytes + datagram.size());
+  if (slab.empty()) {
+    counters_.add(wire::Counter_dropRingProbes);
+    parts_.ring.noteDrop();
+    return std::nullopt;
+  }
+  uint8_t* body = slab.data() + kPrefixBytes;
+  const auto opened = envelope_.open(io_, datagram, {}, body);
+  if (const auto* refusal = std::get_if<wire::Counter>(&opened)) {
+    counters_.add(*refusal);
+    return std::nullopt;
+  }
+  const auto& [bodyBytes, bootId, counter] = std::get<Envelope::Opened>(opened);
+  if (!replay_.accept(bootId, counter, wholeSeconds(receivedAtMs))) {
+    counters_.add(wire::Counter_dropReplay);
+    return std::nullopt;
+  }
+  const bool answers = config_.stallToleranceMs > 0 && !stalled;
+  const ParseContext context{index_,       config_.selfId, source,
+                             receivedAtMs, answers,        counters_};
+  std::optional<PendingAck> pendingAck;
+  if (!parser_.parse(context, slab.first(kPrefixBytes), {body, bodyBytes}, pendingAck)) {
+    counters_.add(wire::Counter_dropMalformed);
+    return std::nullopt;
+  }
+  heardMs_.store(receivedAtMs, std::memory_order_release);
+  return pendingAck;
+}
+
+bool Endpoint::parseBody(Bytes body, double nowMs) {
+  const MutableBytes slab = parts_.ring.reserve(kPrefixBytes + body.size());
+  if (slab.empty()) return false;
+  std::memcpy(slab.data() + kPrefixBytes, body.data(), body.size());
+  const ParseContext context{index_, config_.selfId, config_.bind, nowMs, true, counters_};
+  std::optional<PendingAck> ignored;
+  const Bytes copy{slab.data() + kPrefixBytes, body.size()};
+  return parser_.parse(context, slab.first(kPrefixBytes), copy, ignored);
+}
+
+void Endpoint::describeRefusal(const Address& destination, double nowMs) {
+  counters_.add(wire::Counter_refusals);
+  const auto reader = parts_.interner.reader();
+  const AddressHandle address = parts_.interner.findAddress(destination);
+  const MutableBytes slab = parts_.ring.reserve(kPrefixBytes);
+  if (address == 0 || slab.empty() || !parts_.ring.hasRoom(1)) {
+    counters_.add(wire::Counter_refusalsUnknown);
+    return;
+  }
+  std::memcpy(slab.data(), destination.ip.data(), destination.ip.size());
+  std::memcpy(slab.data() + destination.ip.size(), &destination.port, sizeof destination.port);
+  Record& record = parts_.ring.append();
+  record = {};
+  record.kind = wire::RecordKind_refused;
+  record.endpoint = index_;
+  record.source = address;
+  record.prefix = parts_.ring.offsetOf(slab.data());
+  record.receivedAtMs = nowMs;
+  parts_.ring.finish(kPrefixBytes);
+  parts_.ring.publish();
+}
+
+size_t Endpoint::sealDatagram(Bytes body, uint8_t* out) {
+  return envelope_.seal(io_, body, {}, out);
+}
+
+size_t Endpoint::sealAck(uint32_t seq, Composer& composer, uint8_t* out) {
+  composer.start(config_.selfId, digest_.load(std::memory_order_relaxed));
+  composer.ack(seq);
+  counters_.add(wire::Counter_instantAcks);
+  return sealDatagram(composer.finish(), out);
+}
+
+}  // namespace tattler

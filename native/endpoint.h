@@ -1,0 +1,118 @@
+// One identity in a cluster: its socket, its envelope, its replay window and its broadcast queue.
+// JavaScript composes and queues; the I/O thread seals, opens and answers. See native/README.md.
+#pragma once
+
+#include <atomic>
+
+#include "counters.h"
+#include "envelope.h"
+#include "packet_parser.h"
+#include "replay_window.h"
+#include "transmit_ring.h"
+
+namespace tattler {
+
+struct EndpointConfig {
+  Address bind;
+  MemberHandle self = 0;
+  MemberId selfId = 0;
+  std::string cluster;
+  std::shared_ptr<const Keyring> keyring;
+  double stallToleranceMs = 0;
+  size_t datagramBytes = 1400;
+  uint32_t retransmitMult = 4;
+  uint32_t queueRecords = 4096;
+  double messageShare = 0.25;
+};
+
+// What the endpoints of a hub share.
+struct EndpointParts {
+  Interner& interner;
+  ReceiveRing& ring;
+  TransmitRing& transmit;
+  Composer& composer;          // JS thread
+  CipherCache& ioCiphers;      // I/O thread
+  CipherCache& streamCiphers;  // JS thread
+};
+
+class Endpoint {
+ public:
+  Endpoint(uint32_t index, EndpointConfig config, EndpointParts parts, Counters counters,
+           double* heardMs);
+  ~Endpoint();
+  Endpoint(const Endpoint&) = delete;
+  Endpoint& operator=(const Endpoint&) = delete;
+
+  uint32_t index() const { return index_; }
+  const EndpointConfig& config() const { return config_; }
+  Counters& counters() { return counters_; }
+
+  // --- JS thread: datagrams. False when the transmit ring is full or the handle is unknown.
+
+  bool sendPing(AddressHandle to, MemberHandle target, uint32_t seq);
+  bool sendAccusingPing(AddressHandle to, MemberHandle target, uint32_t seq, uint32_t incarnation,
+                        uint8_t evidence);
+  bool sendAck(AddressHandle to, uint32_t seq);
+  bool sendNack(AddressHandle to, uint32_t seq);
+  bool sendPingRequest(AddressHandle to, MemberHandle target, AddressHandle address, uint32_t seq);
+  // Records sent; 0: the queue is empty; -1: the transmit ring is full.
+  int32_t sendGossip(AddressHandle to);
+  bool sendMessage(AddressHandle to, Bytes payload);
+
+  // --- JS thread: the broadcast queue.
+
+  void queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation, Bytes meta);
+  void queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
+                       uint32_t incarnation, uint8_t evidence);
+  bool queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload);
+  // Queues what this record of the ring describes.
+  void relay(const Record& record);
+  BroadcastQueue& queue() { return queue_; }
+  size_t maxMessageBytes() const;
+  void setDigest(uint64_t digest) { digest_.store(digest, std::memory_order_relaxed); }
+
+  // --- JS thread: stream chunks.
+
+  static constexpr size_t kChunkOverheadBytes = Envelope::kOverheadBytes;
+  size_t sealFrame(Bytes frame, Bytes context, uint8_t* out);
+  std::variant<size_t, wire::Counter> openFrame(Bytes chunk, Bytes context, uint8_t* out);
+
+  // --- I/O thread (or whoever stands in for it).
+
+  // Opens, verifies and publishes one datagram. `stalled`: JS has not drained for stallToleranceMs.
+  std::optional<PendingAck> receive(const Address& source, Bytes datagram, double receivedAtMs,
+                                    bool stalled);
+  // Verifies and publishes a plain body, as receive() does once it is opened.
+  bool parseBody(Bytes body, double nowMs);
+  // Publishes that `destination` refused a datagram of ours.
+  void describeRefusal(const Address& destination, double nowMs);
+  // A sealed datagram from a plain body; its size, 0 when there is no key. `out` has room.
+  size_t sealDatagram(Bytes body, uint8_t* out);
+  // The sealed ack to a ping.
+  size_t sealAck(uint32_t seq, Composer& composer, uint8_t* out);
+
+ private:
+  size_t bodyBudget() const { return config_.datagramBytes - Envelope::kOverheadBytes; }
+  Composer& startBody();
+  bool transmit(AddressHandle to, Bytes body, bool urgent);
+  bool transmitToppedUp(AddressHandle to);
+  void push(Broadcast record);
+  void relayAlive(const Record& record);
+  void relayAccusation(const Record& record);
+  const uint8_t* slabAt(uint32_t offset) const { return parts_.ring.slab().data() + offset; }
+
+  uint32_t index_;
+  EndpointConfig config_;
+  EndpointParts parts_;
+  Counters counters_;
+  std::atomic_ref<double> heardMs_;
+  Envelope envelope_;
+  SealingView io_;
+  SealingView streams_;
+  ReplayWindow replay_;
+  PacketParser parser_;
+  std::atomic<uint64_t> digest_{0};
+  BroadcastQueue queue_;
+};
+
+}  // namespace tattler

@@ -1,0 +1,54 @@
+// Seals bodies into datagrams (and frames into stream chunks) and opens them again.
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "gossip_generated.h"
+#include "keyring.h"
+#include "packet.h"
+#include "replay_window.h"
+
+namespace tattler {
+
+// What one thread needs to seal and open for one endpoint.
+struct SealingView {
+  KeyView keys;
+  CipherCache* ciphers;
+};
+
+class Envelope {
+ public:
+  Envelope(std::string cluster, bool isSealing);
+
+  static constexpr size_t kOverheadBytes = kHeaderBytes + kTagBytes;
+
+  // Writes the datagram to `out`, which has room for body.size() + kOverheadBytes. `context` is
+  // authenticated beside header and cluster name. Returns its size, 0 when there is no key to use.
+  size_t seal(SealingView& view, Bytes body, Bytes context, uint8_t* out);
+
+  struct Opened {
+    size_t bodyBytes = 0;
+    uint64_t bootId = 0;
+    uint32_t counter = 0;
+  };
+  // Writes the body to `out`, which has room for `datagram`; or says why not.
+  std::variant<Opened, wire::Counter> open(SealingView& view, Bytes datagram, Bytes context,
+                                           uint8_t* out) const;
+
+ private:
+  std::optional<wire::Counter> refusalOf(const Header& header, size_t bytes) const;
+  Bytes cluster() const {
+    return {reinterpret_cast<const uint8_t*>(cluster_.data()), cluster_.size()};
+  }
+  bool isOwn(uint64_t bootId) const;
+
+  std::string cluster_;
+  uint32_t clusterTag_;
+  bool isSealing_;
+  uint64_t bootId_;
+  // Lower half: the next counter. Upper half: how often it wrapped; each wrap takes a new boot id.
+  std::atomic<uint64_t> next_{0};
+};
+
+}  // namespace tattler

@@ -1,0 +1,58 @@
+// Verifies a body and describes what it holds, record by record.
+#pragma once
+
+#include <optional>
+
+#include "counters.h"
+#include "interner.h"
+#include "receive_ring.h"
+
+namespace tattler {
+
+constexpr size_t kMaxNameBytes = 128;
+
+// Where a body came from and whom it reached.
+struct ParseContext {
+  uint32_t endpoint;
+  MemberId self;
+  Address source;
+  double receivedAtMs;
+  // Whether pings are acknowledged by the caller, so that JavaScript need not.
+  bool answersPings;
+  Counters counters;
+};
+
+// A ping that asks for an ack at once.
+struct PendingAck {
+  uint32_t seq;
+};
+
+class PacketParser {
+ public:
+  PacketParser(const Interner& interner, ReceiveRing& ring) : interner_(interner), ring_(ring) {}
+
+  // `body` lies in the ring's reservation, right after the prefix. Publishes one record for each
+  // thing it holds. False: not a valid packet, and nothing was published.
+  bool parse(const ParseContext& context, MutableBytes prefix, Bytes body,
+             std::optional<PendingAck>& pendingAck);
+
+ private:
+  struct Frame;  // what all records of one packet share
+
+  bool isSane(const wire::Packet& packet) const;
+  void describeProbes(const Frame& frame, const wire::Packet& packet,
+                      std::optional<PendingAck>& pendingAck);
+  void describePing(const Frame& frame, const wire::Packet& packet,
+                    std::optional<PendingAck>& pendingAck);
+  void describeMembership(const Frame& frame, const wire::Packet& packet);
+  void describeAccusations(const Frame& frame, wire::RecordKind kind,
+                           const flatbuffers::Vector<const wire::Accusation*>* accusations);
+  void describeMessages(const Frame& frame, const wire::Packet& packet);
+  Record* append(const Frame& frame, wire::RecordKind kind, const void* at, size_t length,
+                 wire::Counter dropped);
+
+  const Interner& interner_;
+  ReceiveRing& ring_;
+};
+
+}  // namespace tattler
