@@ -41,9 +41,9 @@ struct Header {
 size_t aliveWireBytes(size_t nameBytes, const Address& address, size_t metaBytes, bool hasVersions);
 size_t messageWireBytes(size_t payloadBytes);
 constexpr size_t kAccusationWireBytes = sizeof(wire::Accusation);
-// What a body takes before its first record: root, Packet table with its vtable, vector headers,
+// What a body usually takes beside its records: root, Packet table with its vtable, vector headers,
 // and one vtable for each table type.
-constexpr size_t kEnvelopeWireBytes = 120;
+constexpr size_t kEnvelopeWireBytes = 104;
 
 // Composes one body at a time.
 class Composer {
@@ -64,7 +64,8 @@ class Composer {
 
   // Builds the body.
   Bytes finish();
-  // Builds the body topped up from the queue, `budget` bytes at most. Interner's thread only.
+  // Builds the body of probes topped up from the queue, `budget` bytes at most, without what
+  // suspect() and message() added. Interner's thread only.
   Bytes finish(BroadcastQueue& queue, size_t budget, size_t& records);
 
  private:
@@ -75,6 +76,7 @@ class Composer {
   };
 
   size_t fixedBytes() const;
+  void forgetRecords();
   void add(const Broadcast& record);
   void addAlive(const Content& content, uint32_t incarnation);
   void addAccusation(const Broadcast& record);

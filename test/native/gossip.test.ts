@@ -1,0 +1,222 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import type { Endpoint } from "../../src/wire/addon.js";
+import { Evidence } from "../../src/wire/generated/wire/evidence.js";
+import { RecordKind } from "../../src/wire/generated/wire/record-kind.js";
+import { addon, Counter, keyringOf, loopback6, mapped, randomKey, TestHub, takeAll } from "../support/hub.js";
+
+let hub: TestHub;
+afterEach(() => hub.close());
+
+function setUp(options: Parameters<TestHub["open"]>[1] = {}): { a: Endpoint; b: Endpoint; fromA: number; toB: number } {
+  hub = new TestHub("manual", { records: 65_536, slabBytes: 16 << 20 });
+  const a = hub.open("a", options);
+  const b = hub.open("b", options);
+  const fromA = hub.hub.internAddress(mapped(10, 0, 0, 1), 1);
+  return { a, b, fromA, toB: hub.hub.internAddress(mapped(10, 0, 0, 2), 2) };
+}
+
+function queueAlives(endpoint: Endpoint, count: number, meta: Uint8Array | null = null): void {
+  for (let i = 0; i < count; i++) {
+    const name = `member-${String(i).padStart(5, "0")}`;
+    endpoint.queueAlive(hub.hub.intern(name), hub.hub.internAddress(mapped(10, 1, i >> 8, i & 255), 7946), i + 1, meta);
+  }
+}
+
+describe("gossip", () => {
+  it("fits at least 20 alives with 12-byte names into 1,400 bytes", () => {
+    const { a, toB } = setUp({ keyring: keyringOf(randomKey()) });
+    queueAlives(a, 100);
+    expect(a.gossip(toB)).toBeGreaterThanOrEqual(20);
+    expect(takeAll(hub.hub)[0]?.bytes.length).toBeLessThanOrEqual(1400);
+  });
+
+  it("arrives as it was queued", () => {
+    const { a, b, fromA, toB } = setUp();
+    const address = hub.hub.internAddress(mapped(192, 168, 3, 4), 7946);
+    const address6 = hub.hub.internAddress(loopback6, 65_535);
+    const [v4, v6, suspect, dead] = ["v4", "v6", "suspect", "dead"].map((name) => hub.hub.intern(name)) as number[];
+    a.queueAlive(v4 as number, address, 7, Buffer.from("meta"));
+    a.queueAlive(v6 as number, address6, 4_294_967_295, null);
+    a.queueSuspect(suspect as number, hub.hub.find("a"), 3, Evidence.refused);
+    a.queueDeath(dead as number, dead as number, 9, Evidence.farewell);
+    a.queueMessage(hub.hub.find("a"), 5, 6, Buffer.from("hello"));
+    expect(a.gossip(toB)).toBe(5);
+    const [datagram] = takeAll(hub.hub);
+    expect(hub.hub.deliver(b.index, fromA, datagram?.bytes ?? new Uint8Array(), 12.5)).toBe(true);
+    const records = hub.drain();
+    const of = (kind: RecordKind, subject?: number) =>
+      records.find((record) => record.kind === kind && (subject === undefined || record.subject === subject));
+    expect(of(RecordKind.alive, v4)).toMatchObject({ incarnation: 7, address, receivedAtMs: 12.5 });
+    expect(of(RecordKind.alive, v6)).toMatchObject({ incarnation: 4_294_967_295, address: address6 });
+    expect(of(RecordKind.suspect)).toMatchObject({ subject: suspect, from: hub.hub.find("a"), incarnation: 3 });
+    expect((of(RecordKind.suspect)?.flags ?? 0) >> addon.layout.evidenceShift).toBe(Evidence.refused);
+    expect(of(RecordKind.death)).toMatchObject({ subject: dead, from: dead, incarnation: 9 });
+    expect(of(RecordKind.message)).toMatchObject({ from: hub.hub.find("a"), wideLow: 5, wideHigh: 6 });
+    expect(Buffer.from(of(RecordKind.message)?.bytes ?? []).toString()).toBe("hello");
+  });
+
+  it("never exceeds the datagram, whatever is queued", () => {
+    const record = fc.record({
+      kind: fc.constantFrom("alive4", "alive6", "suspect", "death", "message"),
+      name: fc.string({ minLength: 1, maxLength: 60, unit: "grapheme-ascii" }),
+      bytes: fc.integer({ min: 0, max: 300 }),
+    });
+    const sealed = keyringOf(randomKey());
+    fc.assert(
+      fc.property(fc.array(record, { minLength: 1, maxLength: 80 }), fc.integer({ min: 512, max: 1500 }), (list, bytes) => {
+        const { a, b, fromA, toB } = setUp({ keyring: sealed, datagramBytes: bytes });
+        const address4 = hub.hub.internAddress(mapped(10, 9, 8, 7), 1);
+        const address6 = hub.hub.internAddress(loopback6, 2);
+        for (const { kind, name, bytes: extra } of list) {
+          const subject = hub.hub.intern(name);
+          if (kind === "alive4") a.queueAlive(subject, address4, 1, new Uint8Array(extra));
+          if (kind === "alive6") a.queueAlive(subject, address6, 1, new Uint8Array(extra));
+          if (kind === "suspect") a.queueSuspect(subject, hub.hub.find("a"), 1, 0);
+          if (kind === "death") a.queueDeath(subject, subject, 1, 3);
+          if (kind === "message") a.queueMessage(hub.hub.find("a"), 1, 2, new Uint8Array(extra));
+        }
+        for (let i = 0; i < 5; i++) {
+          a.gossip(toB);
+          a.ping(toB, hub.hub.find("b"), 1);
+          a.pingRequest(toB, hub.hub.find("b"), address6, 1);
+          a.ack(toB, 1);
+          a.nack(toB, 1);
+        }
+        for (const datagram of takeAll(hub.hub)) {
+          expect(datagram.bytes.length).toBeLessThanOrEqual(bytes);
+          expect(hub.hub.deliver(b.index, fromA, datagram.bytes, 1)).toBe(true);
+        }
+        expect(hub.counter(b, Counter.dropMalformed)).toBe(0);
+        hub.close();
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("ends after the transmit limit", () => {
+    const { a, toB } = setUp();
+    a.setClusterSize(99);
+    queueAlives(a, 1);
+    let sent = 0;
+    while (a.gossip(toB) > 0) sent++;
+    expect(sent).toBe(8);
+    expect(a.queueDepth()).toBe(0);
+  });
+
+  it("passes a record on without decoding it, unknown accusers and fresh names included", () => {
+    const { a, b, fromA, toB } = setUp();
+    queueAlives(a, 3, Buffer.from("some meta"));
+    a.gossip(toB);
+    const [first] = takeAll(hub.hub);
+    hub.hub.deliver(b.index, fromA, first?.bytes ?? new Uint8Array(), 1);
+    for (let i = 0; i < 3; i++) b.relay(hub.hub.readIndex() + i);
+    expect(b.queueDepth()).toBe(3);
+    hub.drain();
+    expect(b.gossip(fromA)).toBe(3);
+    const [second] = takeAll(hub.hub);
+    hub.hub.deliver(a.index, toB, second?.bytes ?? new Uint8Array(), 2);
+    const relayed = hub.drain().map(({ subject, incarnation, address }) => [subject, incarnation, address].join());
+    const original = hub.received.slice(0, 3).map(({ subject, incarnation, address }) => [subject, incarnation, address].join());
+    expect(relayed.sort()).toEqual(original.sort());
+  });
+
+  it("keeps user messages from starving behind membership", () => {
+    const { a, toB } = setUp();
+    a.setClusterSize(2000);
+    queueAlives(a, 2000);
+    a.queueMessage(hub.hub.find("a"), 1, 1, new Uint8Array(200));
+    let datagrams = 0;
+    while (a.messageDepth() > 0 && datagrams < 100) {
+      a.gossip(toB);
+      datagrams++;
+    }
+    expect(datagrams).toBeLessThanOrEqual(16 * 2);
+  });
+
+  it("refuses payloads that can never fit, and takes the largest that do", () => {
+    const { a, toB } = setUp({ keyring: keyringOf(randomKey()) });
+    const most = a.maxMessageBytes();
+    const self = hub.hub.find("a");
+    expect(a.message(toB, new Uint8Array(most + 1))).toBe(false);
+    expect(a.queueMessage(self, 1, 1, new Uint8Array(most + 1))).toBe(false);
+    expect(a.message(toB, new Uint8Array(most))).toBe(true);
+    expect(a.queueMessage(self, 1, 1, new Uint8Array(most))).toBe(true);
+    expect(a.gossip(toB)).toBe(1);
+    for (const datagram of takeAll(hub.hub)) expect(datagram.bytes.length).toBeLessThanOrEqual(1400);
+  });
+});
+
+describe("the slab", () => {
+  it("is overwritten once a record is consumed, so a kept view shows", () => {
+    const { a, b, fromA, toB } = setUp();
+    a.message(toB, new Uint8Array(64).fill(0x41));
+    const [datagram] = takeAll(hub.hub);
+    hub.hub.deliver(b.index, fromA, datagram?.bytes ?? new Uint8Array(), 1);
+    const slab = new Uint8Array(hub.slab);
+    const at = Buffer.from(slab).indexOf("AAAA");
+    expect(at).toBeGreaterThan(0);
+    hub.hub.consume(1);
+    expect(slab[at]).toBe(0xdd);
+  });
+
+  it("survives many laps with datagrams of every size", () => {
+    hub = new TestHub("manual", { records: 64, slabBytes: 8192 });
+    const a = hub.open("a");
+    const b = hub.open("b");
+    const [fromA, toB] = [hub.hub.internAddress(mapped(1, 1, 1, 1), 1), hub.hub.internAddress(mapped(2, 2, 2, 2), 2)];
+    for (let i = 0; i < 2000; i++) {
+      const bytes = (i * 37) % a.maxMessageBytes();
+      a.message(toB, new Uint8Array(bytes).fill(i & 255));
+      const [datagram] = takeAll(hub.hub);
+      expect(hub.hub.deliver(b.index, fromA, datagram?.bytes ?? new Uint8Array(), i)).toBe(true);
+      const [record] = hub.drain();
+      expect(record?.bytes.length).toBe(bytes);
+      expect(record?.bytes.every((byte) => byte === (i & 255))).toBe(true);
+    }
+  });
+});
+
+describe("handles", () => {
+  it("of names are shared, counted, and not reused while the ring may name them", () => {
+    const { a, b, fromA, toB } = setUp();
+    const first = hub.hub.intern("x");
+    expect(hub.hub.intern("x")).toBe(first);
+    a.queueSuspect(first, hub.hub.find("a"), 1, 0);
+    a.gossip(toB);
+    const [datagram] = takeAll(hub.hub);
+    hub.hub.deliver(b.index, fromA, datagram?.bytes ?? new Uint8Array(), 1);
+    while (a.gossip(toB) > 0) takeAll(hub.hub);
+    a.queueSuspect(hub.hub.find("b"), hub.hub.find("a"), 1, 0);
+    hub.hub.release(first);
+    hub.hub.release(first);
+    expect(hub.hub.find("x")).toBe(0);
+    expect(hub.hub.intern("y")).not.toBe(first);
+    hub.drain();
+    const reused = ["p", "q", "r"].map((name) => hub.hub.intern(name));
+    expect(reused).toContain(first);
+    expect(hub.hub.nameOf(first)).not.toBe("x");
+  });
+
+  it("of addresses give the address back", () => {
+    setUp();
+    const handle = hub.hub.internAddress(mapped(1, 2, 3, 4), 5678);
+    const ip = new Uint8Array(16);
+    expect(hub.hub.addressOf(handle, ip)).toBe(5678);
+    expect(ip).toEqual(mapped(1, 2, 3, 4));
+    expect(hub.hub.addressOf(0, ip)).toBe(0);
+    expect(hub.hub.internAddress(new Uint8Array(4), 1)).toBe(0);
+  });
+});
+
+describe("stream chunks", () => {
+  it("open only with the context they were sealed with, and only as frames", () => {
+    const { a, b } = setUp({ keyring: keyringOf(randomKey()) });
+    const context = Uint8Array.of(1, 2, 3);
+    const notAFrame = a.seal(new Uint8Array(32).fill(255), context);
+    expect(b.open(notAFrame, context)).toBe(Counter.dropMalformed);
+    expect(b.open(notAFrame, Uint8Array.of(1, 2, 4))).toBe(Counter.dropUnsealable);
+    expect(b.open(new Uint8Array(), context)).toBe(Counter.dropTruncated);
+    expect(hub.counter(b, Counter.framesRejected)).toBe(3);
+  });
+});
