@@ -26,6 +26,72 @@ const table = {
     message: "the node is closed",
     remedy: "create a new node; a closed one does not come back",
   },
+  TATTLER_ADDRESS_INVALID: {
+    message: "invalid address %s: %s",
+    remedy: "write host, host:port, [ipv6]:port or name/host:port, for example 10.0.0.7:7946",
+  },
+  TATTLER_ADDRESS_UNRESOLVED: {
+    message: "cannot resolve %s: %s",
+    remedy: "check the spelling and the name server of this machine, or give an IP address",
+  },
+  TATTLER_ADVERTISE_MISSING: {
+    message: "no address of this machine can be advertised for %s",
+    remedy: "bring a network interface up, bind to one address, or name the address to advertise",
+  },
+  TATTLER_ABORTED: {
+    message: "what was under way with %s was aborted by its signal",
+    remedy: "the reason given to abort() is this error's cause; call again when you want it after all",
+  },
+  TATTLER_STREAM_UNREACHABLE: {
+    message: "cannot connect to %s: %s",
+    remedy: "check that a node runs there, that the port is its own, and that TCP passes the firewall",
+  },
+  TATTLER_STREAM_TIMEOUT: {
+    message: "no complete answer from %s: %s",
+    remedy: "check the load and the network path of that node, or allow more time",
+  },
+  TATTLER_STREAM_BUSY: {
+    message: "%s closed the connection before its hello: %s",
+    remedy: "it serves as many streams as it allows, or is shutting down: try again, or try another member",
+  },
+  TATTLER_STREAM_HELLO: {
+    message: "%s did not answer as a tattler node: %s",
+    remedy: "check the port; another program, or a version of tattler that is too new or too old, listens there",
+  },
+  TATTLER_CLUSTER_MISMATCH: {
+    message: "%s belongs to another cluster: %s",
+    remedy: "give both nodes the same cluster name, or join through a member of your own cluster",
+  },
+  TATTLER_STREAM_CLOSED: {
+    message: "%s closed the connection without an answer: %s",
+    remedy:
+      "most likely it could not open what we sent: check for a key mismatch (both nodes need our primary key in " +
+      "their keyring, or neither a key), then for a cluster name mismatch; its stream counters tell which",
+  },
+  TATTLER_STREAM_UNSEALED: {
+    message: "the answer of %s could not be opened: %s",
+    remedy: "check for a key mismatch: its primary key must be in our keyring",
+  },
+  TATTLER_STREAM_MALFORMED: {
+    message: "the answer of %s makes no sense: %s",
+    remedy: "run the same version of tattler on both nodes; report it as a defect if they are the same",
+  },
+  TATTLER_STREAM_OVERSIZED: {
+    message: "the answer of %s is too large: %s",
+    remedy: "raise maxSyncRecords, maxMessageBytes or maxExchangeBytes on this node",
+  },
+  TATTLER_STREAM_REFUSED: {
+    message: "%s refused the exchange, remote error: %s",
+    remedy: "the reason is the other node's; fix it there or do without this exchange",
+  },
+  TATTLER_JOIN_REFUSED: {
+    message: "%s refused the join, remote error: %s",
+    remedy: "the reason is the other node's (a merge or alive veto, or a limit); fix it there or join elsewhere",
+  },
+  TATTLER_MESSAGE_TOO_LARGE: {
+    message: "%s bytes are more than the %s bytes that one exchange may carry",
+    remedy: "send less at a time, or raise maxMessageBytes on every node",
+  },
 } as const;
 
 export type ErrorCode = keyof typeof table;

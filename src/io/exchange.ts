@@ -1,0 +1,87 @@
+/** Turns of an exchange: what one side says, over as many frames as it takes. */
+import { type DecodedFrame, decodeFrame, encodeTurn, type FrameHead, FrameRejection } from "../wire/frames.js";
+import { FrameKind } from "../wire/generated/wire/frame-kind.js";
+import type { MemberRecord } from "../wire/records.js";
+import type { FrameSocket } from "./frame_socket.js";
+import { StreamFault } from "./stream_fault.js";
+import type { StreamLimits } from "./stream_limits.js";
+
+/** One side's complete turn. */
+export interface Turn {
+  /** Of the first frame; all frames of a turn agree in kind and source. */
+  readonly head: DecodedFrame;
+  readonly records: MemberRecord[];
+  readonly payload: Uint8Array;
+}
+
+export interface TurnContent {
+  readonly records: readonly MemberRecord[];
+  readonly payload: Uint8Array;
+}
+
+export const noContent: TurnContent = { records: [], payload: new Uint8Array(0) };
+
+export async function sendTurn(stream: FrameSocket, head: FrameHead, content: TurnContent): Promise<void> {
+  for (const frame of encodeTurn(head, content.records, content.payload)) await stream.send(frame);
+}
+
+/**
+ * Reads frames up to the last of the turn. Rejects with a StreamFault; when the frames opened but make no
+ * sense or exceed a limit the stream stays usable, so that the acceptor can tell the dialer why.
+ */
+export async function receiveTurn(stream: FrameSocket, cluster: string, limits: StreamLimits): Promise<Turn> {
+  const records: MemberRecord[] = [];
+  const parts: Uint8Array[] = [];
+  let head: DecodedFrame | null = null;
+  let payloadBytes = 0;
+  for (;;) {
+    const frame = decode(await stream.receive(), limits, limits.maxSyncRecords - records.length);
+    head ??= frame;
+    checkFrame(frame, head, cluster);
+    payloadBytes += frame.payload.length;
+    if (payloadBytes > limits.maxMessageBytes) {
+      throw new StreamFault("oversized", `a payload of more than ${limits.maxMessageBytes} bytes`);
+    }
+    for (const record of frame.members) records.push(record);
+    parts.push(frame.payload);
+    if (frame.last) return { head, records, payload: join(parts, payloadBytes) };
+  }
+}
+
+function decode(bytes: Uint8Array, limits: StreamLimits, maxMembers: number): DecodedFrame {
+  const frame = decodeFrame(bytes, { maxMembers, maxMetaBytes: limits.maxMetaBytes });
+  if (frame instanceof FrameRejection) throw new StreamFault(frame.kind, frame.message);
+  return frame;
+}
+
+function checkFrame(frame: DecodedFrame, head: DecodedFrame, cluster: string): void {
+  if (frame.cluster !== cluster) throw new StreamFault("cluster", `"${frame.cluster}" is not "${cluster}"`);
+  if (frame.kind !== head.kind || frame.source !== head.source) {
+    throw new StreamFault("malformed", "frames of one turn differ in kind or source");
+  }
+  if (frame.members.length > 0 && !mayCarryMembers(frame.kind)) throw misplaced("members", frame.kind);
+  if (frame.payload.length > 0 && !mayCarryPayload(frame.kind)) throw misplaced("a payload", frame.kind);
+}
+
+function mayCarryMembers(kind: FrameKind): boolean {
+  return kind === FrameKind.syncRequest || kind === FrameKind.syncReply;
+}
+
+function mayCarryPayload(kind: FrameKind): boolean {
+  return mayCarryMembers(kind) || kind === FrameKind.message;
+}
+
+function misplaced(what: string, kind: FrameKind): StreamFault {
+  return new StreamFault("malformed", `${what} in a frame of kind ${FrameKind[kind]}`);
+}
+
+function join(parts: Uint8Array[], bytes: number): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
+  const whole = new Uint8Array(bytes);
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}

@@ -1,0 +1,84 @@
+/** What the machine knows about addresses: its name resolver and its network interfaces. */
+import { lookup } from "node:dns/promises";
+import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { tattlerError } from "../errors.js";
+import { isMappedIpv4 } from "../wire/ip.js";
+import { classifyIp, formatIp, parseIp } from "./address.js";
+
+export interface ResolvedAddress {
+  /** 16 bytes, IPv4 mapped into IPv6. */
+  readonly ip: Uint8Array;
+  readonly port: number;
+}
+
+/** All addresses of a name, as texts. */
+export type Lookup = (host: string) => Promise<readonly { readonly address: string }[]>;
+export type Interfaces = NodeJS.Dict<Pick<NetworkInterfaceInfo, "address" | "internal">[]>;
+
+export interface ResolveOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Default: the system's resolver, in its order. */
+  readonly lookup?: Lookup;
+}
+
+/**
+ * All addresses of a host, an IP or a name, each once. Errors: TATTLER_ADDRESS_UNRESOLVED, TATTLER_ABORTED.
+ */
+export async function resolve(host: string, port: number, options: ResolveOptions = {}): Promise<ResolvedAddress[]> {
+  const literal = parseIp(host);
+  if (literal !== null) return [{ ip: literal, port }];
+  const found = await lookUp(host, options);
+  const texts = new Set<string>();
+  for (const { address } of found) {
+    const ip = parseIp(address);
+    if (ip !== null) texts.add(formatIp(ip));
+  }
+  if (texts.size === 0) throw tattlerError("TATTLER_ADDRESS_UNRESOLVED", [host, "it has no usable address"]);
+  return [...texts].map((text) => ({ ip: parseIp(text)!, port }));
+}
+
+/**
+ * The address to tell others for a socket bound to `bindIp`: itself, or, for 0.0.0.0 and ::, the first private
+ * address of this machine, else the first public one, else a link-local IPv4. :: takes either family.
+ * Errors: TATTLER_ADVERTISE_MISSING.
+ */
+export function chooseAdvertiseIp(bindIp: Uint8Array, interfaces: Interfaces = networkInterfaces()): Uint8Array {
+  if (classifyIp(bindIp) !== "unspecified") return bindIp;
+  const candidates = externalIps(interfaces).filter((ip) => !isMappedIpv4(bindIp) || isMappedIpv4(ip));
+  const best = advertiseOrder.map((wanted) => candidates.find((ip) => classifyIp(ip) === wanted)).find(Boolean);
+  if (best === undefined) throw tattlerError("TATTLER_ADVERTISE_MISSING", [formatIp(bindIp)]);
+  return best;
+}
+
+const advertiseOrder = ["private", "public", "reserved", "linkLocal"] as const;
+
+function externalIps(interfaces: Interfaces): Uint8Array[] {
+  return Object.values(interfaces)
+    .flatMap((addresses) => addresses ?? [])
+    .filter((address) => !address.internal)
+    .map((address) => parseIp(address.address))
+    .filter((ip): ip is Uint8Array => ip !== null && !isScoped(ip));
+}
+
+/** A link-local IPv6 address is only good with a zone, which others do not share. */
+function isScoped(ip: Uint8Array): boolean {
+  return !isMappedIpv4(ip) && classifyIp(ip) === "linkLocal";
+}
+
+async function lookUp(host: string, options: ResolveOptions): Promise<readonly { readonly address: string }[]> {
+  const ask = options.lookup ?? ((name) => lookup(name, { all: true, verbatim: true }));
+  const { signal } = options;
+  if (signal?.aborted) throw aborted(host, signal);
+  // The system's look-up cannot be cancelled; an aborted one ends unheard.
+  return new Promise((settle, reject) => {
+    const abort = (): void => reject(aborted(host, signal!));
+    signal?.addEventListener("abort", abort, { once: true });
+    ask(host)
+      .then(settle, (error) => reject(tattlerError("TATTLER_ADDRESS_UNRESOLVED", [host, String(error.message)], error)))
+      .finally(() => signal?.removeEventListener("abort", abort));
+  });
+}
+
+function aborted(host: string, signal: AbortSignal): Error {
+  return tattlerError("TATTLER_ABORTED", [host], signal.reason);
+}

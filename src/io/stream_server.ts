@@ -1,0 +1,181 @@
+/** The accepting side: one request and its answer per connection (W-40). */
+import { createServer, type Server, type Socket } from "node:net";
+import { tattlerError } from "../errors.js";
+import { encodeFrame, type FrameHead } from "../wire/frames.js";
+import { FrameKind } from "../wire/generated/wire/frame-kind.js";
+import type { MemberRecord } from "../wire/records.js";
+import { formatIp, parseIp } from "./address.js";
+import { noContent, receiveTurn, sendTurn, type Turn } from "./exchange.js";
+import { FrameSocket, type FrameSealer } from "./frame_socket.js";
+import { countFault, StreamFault } from "./stream_fault.js";
+import type { StreamLimits, StreamStats } from "./stream_limits.js";
+
+/** What we tell a peer that synchronises with us, or why we do not. */
+export type SyncAnswer =
+  | { readonly records: readonly MemberRecord[]; readonly userState: Uint8Array }
+  | { readonly refuse: string };
+
+/** Answers to inbound exchanges. `peer` is the member name that the authenticated peer claims. */
+export interface StreamHandlers {
+  /**
+   * Asked after the whole request was read and before anything about us is revealed (E-75).
+   * `remoteAddress` is the peer's IP as text, "" when it is gone already.
+   */
+  onSync(
+    peer: string, records: MemberRecord[], userState: Uint8Array, join: boolean, remoteAddress: string,
+  ): SyncAnswer | Promise<SyncAnswer>;
+  /** A complete reliable message. The peer gets its receipt when this returned. */
+  onMessage(peer: string, payload: Uint8Array): void;
+  /** True when `target` is this member's name. */
+  onPing(target: string): boolean;
+  /** Told what another handler threw; the peer only learns that there was an internal error. */
+  onHandlerError?(error: unknown): void;
+}
+
+/** Options that both sides of the stream transport need. */
+export interface StreamContext {
+  readonly clusterTag: number;
+  readonly cluster: string;
+  readonly sealer: FrameSealer;
+  readonly selfName: () => string;
+  readonly limits: StreamLimits;
+  readonly stats: StreamStats;
+}
+
+export class StreamServer {
+  private readonly context: StreamContext;
+  private readonly handlers: StreamHandlers;
+  private readonly server: Server;
+  private readonly streams = new Set<FrameSocket>();
+
+  constructor(context: StreamContext, handlers: StreamHandlers) {
+    this.context = context;
+    this.handlers = handlers;
+    this.server = createServer((socket) => this.accept(socket));
+  }
+
+  /** Binds and returns the port. Errors: TATTLER_BIND_FAILED. */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: Error): void => {
+        reject(tattlerError("TATTLER_BIND_FAILED", [`TCP ${host} port ${port}`, error.message], error));
+      };
+      this.server.once("error", failed);
+      this.server.listen({ host, port, exclusive: true }, () => {
+        this.server.off("error", failed);
+        this.server.on("error", () => { this.context.stats.acceptFailed++; });
+        resolve(boundPort(this.server));
+      });
+    });
+  }
+
+  /** Stops listening and ends every inbound exchange. */
+  async close(): Promise<void> {
+    const handles = [...this.streams].map((stream) => stream.closed);
+    for (const stream of this.streams) stream.fail(new StreamFault("closed", "this node closed"));
+    if (this.server.listening) handles.push(new Promise((resolve) => this.server.close(() => resolve())));
+    await Promise.all(handles);
+  }
+
+  private accept(socket: Socket): void {
+    const { limits, stats } = this.context;
+    if (this.streams.size >= limits.maxStreams) {
+      stats.rejectedLimit++;
+      socket.on("error", () => {}).destroy();
+      return;
+    }
+    stats.accepted++;
+    const stream = new FrameSocket(socket, { ...this.context, role: "acceptor" });
+    this.streams.add(stream);
+    void stream.closed.then(() => this.streams.delete(stream));
+    void this.serve(stream, textOf(socket.remoteAddress));
+  }
+
+  private async serve(stream: FrameSocket, remoteAddress: string): Promise<void> {
+    const { cluster, limits } = this.context;
+    try {
+      stream.expireAfter(limits.streamTimeoutMs);
+      await stream.greet(limits.helloTimeoutMs);
+      const refusal = await this.answer(stream, await receiveTurn(stream, cluster, limits), remoteAddress);
+      if (refusal !== null) await this.refuse(stream, refusal);
+      await stream.linger();
+    } catch (error) {
+      await this.handleFault(stream, error);
+    } finally {
+      stream.destroy();
+    }
+  }
+
+  /** Sends the answer to a request, or returns why there is none. */
+  private async answer(stream: FrameSocket, request: Turn, remoteAddress: string): Promise<string | null> {
+    const { kind, source, target, seq, join } = request.head;
+    switch (kind) {
+      case FrameKind.syncRequest: {
+        const { records, payload } = request;
+        const answer = await this.handlers.onSync(source, records, payload, join, remoteAddress);
+        if ("refuse" in answer) return answer.refuse;
+        const content = { records: answer.records, payload: answer.userState };
+        await sendTurn(stream, this.head(FrameKind.syncReply, { join }), content);
+        return null;
+      }
+      case FrameKind.message:
+        this.handlers.onMessage(source, request.payload);
+        await sendTurn(stream, this.head(FrameKind.receipt), noContent);
+        return null;
+      case FrameKind.ping:
+        if (!this.handlers.onPing(target)) return `this is not ${target}`;
+        await sendTurn(stream, this.head(FrameKind.ack, { seq }), noContent);
+        return null;
+      case FrameKind.syncReply:
+      case FrameKind.receipt:
+      case FrameKind.ack:
+      case FrameKind.error:
+        throw new StreamFault("malformed", `a ${FrameKind[kind]} opens no exchange`);
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  private async refuse(stream: FrameSocket, reason: string): Promise<void> {
+    this.context.stats.refused++;
+    await stream.send(encodeFrame(this.head(FrameKind.error, { reason })));
+  }
+
+  /** A peer that authenticated is told what was wrong; any other learns nothing. */
+  private async handleFault(stream: FrameSocket, error: unknown): Promise<void> {
+    try {
+      const reason = this.noteFault(error);
+      if (stream.fault !== null) return;
+      await stream.send(encodeFrame(this.head(FrameKind.error, { reason })));
+      await stream.linger();
+    } catch {
+      // The peer did not wait to be told; what was wrong is counted already.
+    }
+  }
+
+  private noteFault(error: unknown): string {
+    const { stats } = this.context;
+    if (error instanceof StreamFault) {
+      countFault(stats, error.kind);
+      return error.message;
+    }
+    stats.handlerFailed++;
+    this.handlers.onHandlerError?.(error);
+    return "internal error";
+  }
+
+  private head(kind: FrameKind, rest: Partial<FrameHead> = {}): FrameHead {
+    return { ...rest, kind, cluster: this.context.cluster, source: this.context.selfName() };
+  }
+}
+
+function boundPort(server: Server): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** One text for one address: a dual-stack socket reports IPv4 peers mapped into IPv6. */
+function textOf(remoteAddress: string | undefined): string {
+  const ip = parseIp(remoteAddress ?? "");
+  return ip === null ? (remoteAddress ?? "") : formatIp(ip);
+}

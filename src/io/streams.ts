@@ -1,0 +1,210 @@
+/** Reliable exchanges over TCP: join and state sync, messages with a receipt, the fallback ping. */
+import { connect } from "node:net";
+import { tattlerError } from "../errors.js";
+import type { FrameHead } from "../wire/frames.js";
+import { FrameKind } from "../wire/generated/wire/frame-kind.js";
+import type { MemberRecord } from "../wire/records.js";
+import { noContent, receiveTurn, sendTurn, type Turn, type TurnContent } from "./exchange.js";
+import { FrameSocket, type FrameSealer } from "./frame_socket.js";
+import { countFault, faultError, StreamFault } from "./stream_fault.js";
+import { defaultStreamLimits, newStreamStats, type StreamLimits, type StreamStats } from "./stream_limits.js";
+import { type StreamContext, type StreamHandlers, StreamServer } from "./stream_server.js";
+
+export type { FrameSealer } from "./frame_socket.js";
+export type { StreamLimits, StreamStats } from "./stream_limits.js";
+export type { StreamHandlers, SyncAnswer } from "./stream_server.js";
+
+/** Limits that are left out have the default of `defaultStreamLimits`. */
+export interface StreamsOptions extends Partial<StreamLimits> {
+  /** Address to listen on, an IP as text. */
+  readonly host: string;
+  /** Port to listen on; 0 lets the system pick one. */
+  readonly port: number;
+  /** First 4 bytes of the cluster name's hash, as a number. */
+  readonly clusterTag: number;
+  readonly cluster: string;
+  readonly sealer: FrameSealer;
+  /** Our member name; asked for every exchange. */
+  readonly selfName: () => string;
+  readonly handlers: StreamHandlers;
+}
+
+export interface ExchangeOptions {
+  /** Deadline of the whole exchange, dialing included, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface SyncRequest extends ExchangeOptions {
+  /** Our members; asked once the peer has shown its hello. */
+  readonly records: () => readonly MemberRecord[];
+  /** The application's state. */
+  readonly userState: Uint8Array;
+  readonly join: boolean;
+}
+
+export interface SyncReply {
+  /** The peer's member name. */
+  readonly peer: string;
+  readonly records: MemberRecord[];
+  readonly userState: Uint8Array;
+}
+
+/**
+ * One listener and any number of outbound exchanges. The listener and running exchanges keep the process
+ * alive until close().
+ */
+export class Streams {
+  readonly stats: Readonly<StreamStats>;
+
+  private readonly options: StreamsOptions;
+  private readonly context: StreamContext;
+  private readonly server: StreamServer;
+  private readonly dialing = new Set<FrameSocket>();
+  private listening: Promise<number> | null = null;
+  private closing: Promise<void> | null = null;
+
+  constructor(options: StreamsOptions) {
+    const { clusterTag, cluster, sealer, selfName, handlers } = options;
+    const stats = newStreamStats();
+    this.stats = stats;
+    this.options = options;
+    this.context = { clusterTag, cluster, sealer, selfName, limits: limitsOf(options), stats };
+    this.server = new StreamServer(this.context, handlers);
+  }
+
+  /** Binds and returns the port; called again, the same. Errors: TATTLER_BIND_FAILED, TATTLER_CLOSED. */
+  listen(): Promise<number> {
+    if (this.closing !== null) return Promise.reject(tattlerError("TATTLER_CLOSED"));
+    this.listening ??= this.server.listen(this.options.host, this.options.port);
+    return this.listening;
+  }
+
+  /** Ends every exchange; theirs and ours fail. Resolves when all sockets are closed. Idempotent. */
+  close(): Promise<void> {
+    this.closing ??= this.shutDown();
+    return this.closing;
+  }
+
+  /**
+   * Trades state with a member. Errors: TATTLER_JOIN_REFUSED or TATTLER_STREAM_REFUSED with the peer's
+   * reason, TATTLER_CLUSTER_MISMATCH, TATTLER_STREAM_CLOSED (often a key mismatch), the other
+   * TATTLER_STREAM_* rows, TATTLER_ABORTED, TATTLER_CLOSED.
+   */
+  async sync(host: string, port: number, request: SyncRequest): Promise<SyncReply> {
+    const { join, records, userState } = request;
+    this.checkSize(userState);
+    return this.exchange(host, port, request, async (stream) => {
+      const content = { records: records(), payload: userState };
+      const reply = await this.ask(stream, this.head(FrameKind.syncRequest, { join }), content, FrameKind.syncReply);
+      return { peer: reply.head.source, records: reply.records, userState: reply.payload };
+    });
+  }
+
+  /**
+   * Delivers a message and resolves on the peer's receipt. At most once: after an error it may have arrived
+   * all the same. Errors: as sync(), and TATTLER_MESSAGE_TOO_LARGE.
+   */
+  async sendMessage(
+    host: string, port: number, payload: Uint8Array, options: ExchangeOptions,
+  ): Promise<void> {
+    this.checkSize(payload);
+    await this.exchange(host, port, options, async (stream) => {
+      const content = { records: [], payload };
+      await this.ask(stream, this.head(FrameKind.message), content, FrameKind.receipt);
+    });
+  }
+
+  /** True when the member `targetName` answered in time. Never rejects: silence is the only sign of failure. */
+  async ping(host: string, port: number, targetName: string, seq: number, timeoutMs: number): Promise<boolean> {
+    try {
+      return await this.exchange(host, port, { timeoutMs }, async (stream) => {
+        const head = this.head(FrameKind.ping, { target: targetName, seq });
+        const ack = await this.ask(stream, head, noContent, FrameKind.ack);
+        return ack.head.seq === seq >>> 0 && ack.head.source === targetName;
+      });
+    } catch {
+      return false;
+    }
+  }
+
+  private async shutDown(): Promise<void> {
+    const handles = [...this.dialing].map((stream) => stream.closed);
+    for (const stream of this.dialing) stream.fail(new StreamFault("closed", "this node closed"));
+    // A bind in progress has no listener to close yet.
+    await this.listening?.catch(() => {});
+    await Promise.all([...handles, this.server.close()]);
+  }
+
+  /** One connection: dials, greets, runs, and always leaves the socket destroyed. */
+  private async exchange<T>(
+    host: string, port: number, options: ExchangeOptions, run: (stream: FrameSocket) => Promise<T>,
+  ): Promise<T> {
+    const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    if (this.closing !== null) throw tattlerError("TATTLER_CLOSED");
+    if (options.signal?.aborted) throw faultError(abortFault(options.signal), address);
+    const stream = this.dial(host, port, address);
+    const abort = (): void => { stream.fail(abortFault(options.signal!)); };
+    options.signal?.addEventListener("abort", abort, { once: true });
+    try {
+      stream.expireAfter(options.timeoutMs);
+      await stream.greet(options.timeoutMs);
+      return await run(stream);
+    } catch (error) {
+      throw this.explain(error, address);
+    } finally {
+      options.signal?.removeEventListener("abort", abort);
+      stream.destroy();
+    }
+  }
+
+  private dial(host: string, port: number, address: string): FrameSocket {
+    this.context.stats.dialed++;
+    // node:net throws at such a port, and leaves a handle behind.
+    if (!(port > 0 && port <= 65_535)) {
+      throw this.explain(new StreamFault("unreachable", "there is no such port"), address);
+    }
+    const stream = new FrameSocket(connect({ host, port }), { ...this.context, role: "dialer" });
+    this.dialing.add(stream);
+    void stream.closed.then(() => this.dialing.delete(stream));
+    return stream;
+  }
+
+  private async ask(stream: FrameSocket, head: FrameHead, content: TurnContent, expected: FrameKind): Promise<Turn> {
+    await sendTurn(stream, head, content);
+    const reply = await receiveTurn(stream, this.context.cluster, this.context.limits);
+    const { kind, reason } = reply.head;
+    if (kind === expected) return reply;
+    if (kind === FrameKind.error) throw new StreamFault(head.join ? "joinRefused" : "refused", reason);
+    throw new StreamFault("malformed", `a ${FrameKind[kind]} where a ${FrameKind[expected]} is due`);
+  }
+
+  private explain(error: unknown, address: string): unknown {
+    if (!(error instanceof StreamFault)) return error;
+    countFault(this.context.stats, error.kind);
+    return faultError(error, address);
+  }
+
+  private checkSize(payload: Uint8Array): void {
+    const { maxMessageBytes } = this.context.limits;
+    if (payload.length <= maxMessageBytes) return;
+    throw tattlerError("TATTLER_MESSAGE_TOO_LARGE", [String(payload.length), String(maxMessageBytes)]);
+  }
+
+  private head(kind: FrameKind, rest: Partial<FrameHead> = {}): FrameHead {
+    return { ...rest, kind, cluster: this.context.cluster, source: this.context.selfName() };
+  }
+}
+
+function abortFault(signal: AbortSignal): StreamFault {
+  return new StreamFault("aborted", "aborted", signal.reason);
+}
+
+function limitsOf(options: StreamsOptions): StreamLimits {
+  const limits: Record<string, number> = { ...defaultStreamLimits };
+  for (const key of Object.keys(defaultStreamLimits)) {
+    const given = options[key as keyof StreamLimits];
+    if (given !== undefined) limits[key] = given;
+  }
+  return limits as unknown as StreamLimits;
+}
