@@ -102,6 +102,11 @@ bool Endpoint::sendPingRequest(AddressHandle to, MemberHandle target, AddressHan
 
 int32_t Endpoint::sendGossip(AddressHandle to) {
   if (queue_.membershipDepth() + queue_.messageDepth() == 0) return 0;
+  // Asked first: what fill() picks counts as sent.
+  if (!parts_.transmit.hasRoom(bodyBudget())) {
+    counters_.add(wire::Counter_transmitRingFull);
+    return -1;
+  }
   size_t records = 0;
   const Bytes body = startBody().finish(queue_, bodyBudget(), records);
   if (records == 0) return 0;
@@ -121,9 +126,14 @@ size_t Endpoint::maxMessageBytes() const {
   return bodyBudget() - kEnvelopeWireBytes - messageWireBytes(0) - 4;
 }
 
+// The queue holds a reference on both members until it lets the record go. One that was released
+// meanwhile (its descriptor was still in the ring) cannot be held, and is not worth passing on.
 void Endpoint::push(Broadcast record) {
-  parts_.interner.retain(record.subject);
-  parts_.interner.retain(record.from);
+  if (record.subject != 0 && !parts_.interner.retain(record.subject)) return;
+  if (record.from != 0 && !parts_.interner.retain(record.from)) {
+    parts_.interner.release(record.subject);
+    return;
+  }
   const QueueCounters before = queue_.counters();
   queue_.push(std::move(record));
   const QueueCounters& after = queue_.counters();

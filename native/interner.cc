@@ -18,6 +18,17 @@ uint64_t readLittle(const uint8_t* bytes, size_t count) {
   return word;
 }
 
+// Eight bytes in the order of this machine.
+uint64_t readNative(const uint8_t* bytes) {
+  uint64_t word = 0;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+uint64_t readLittle(const uint8_t* bytes) {
+  return std::endian::native == std::endian::little ? readNative(bytes) : readLittle(bytes, 8);
+}
+
 struct SipState {
   uint64_t v0, v1, v2, v3;
 
@@ -53,7 +64,7 @@ struct SipState {
 uint64_t sipHash24(uint64_t keyLow, uint64_t keyHigh, Bytes input) {
   SipState state(keyLow, keyHigh);
   const size_t whole = input.size() / 8 * 8;
-  for (size_t at = 0; at < whole; at += 8) state.absorb(readLittle(input.data() + at, 8));
+  for (size_t at = 0; at < whole; at += 8) state.absorb(readLittle(input.data() + at));
   const uint64_t length = static_cast<uint64_t>(input.size()) << 56;
   const uint64_t rest = input.size() == whole
                             ? 0
@@ -80,8 +91,10 @@ uint32_t HandlePool::acquire() {
   return handle;
 }
 
-void HandlePool::retain(uint32_t handle) {
-  if (isLive(handle)) ++references_[handle - 1];
+bool HandlePool::retain(uint32_t handle) {
+  if (!isLive(handle)) return false;
+  ++references_[handle - 1];
+  return true;
 }
 
 bool HandlePool::release(uint32_t handle) {
@@ -111,8 +124,8 @@ MemberId Interner::idOfName(std::string_view name) {
 }
 
 uint32_t Interner::hashOf(const Address& address) const {
-  const uint64_t low = readLittle(address.ip.data(), 8);
-  const uint64_t high = readLittle(address.ip.data() + 8, 8);
+  const uint64_t low = readNative(address.ip.data());
+  const uint64_t high = readNative(address.ip.data() + 8);
   const uint64_t network = (low ^ seed_) * 0xa0761d6478bd642fu;
   return foldHash(std::rotl(network, 31) ^ high ^ std::rotl(uint64_t{address.port}, 48), seed_);
 }

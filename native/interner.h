@@ -34,7 +34,8 @@ class HandlePool {
 
   // A handle with one reference; 0 when all are taken.
   uint32_t acquire();
-  void retain(uint32_t handle);
+  // False for a handle nobody refers to any more.
+  bool retain(uint32_t handle);
   // True when this was the last reference; the caller then quarantines the handle.
   bool release(uint32_t handle);
   void quarantine(uint32_t handle, uint64_t stamp) { quarantine_.push_back({stamp, handle}); }
@@ -85,14 +86,16 @@ class Interner {
   // --- JS thread only.
   // Adds one reference. 0 when full, or when another name has the same id.
   MemberHandle intern(std::string_view name);
-  void retain(MemberHandle handle) { members_.retain(handle); }
+  // False, and nothing done, for a released handle: a descriptor may still carry one. Who ignores
+  // that must not release it later, when the handle may belong to somebody else.
+  bool retain(MemberHandle handle) { return members_.retain(handle); }
   void release(MemberHandle handle);
   // Valid until the handle is recycled; empty for an unknown handle.
   std::string_view nameOf(MemberHandle handle) const;
   MemberId idOf(MemberHandle handle) const;
 
   AddressHandle internAddress(const Address& address);
-  void retainAddress(AddressHandle handle) { sockets_.retain(handle); }
+  bool retainAddress(AddressHandle handle) { return sockets_.retain(handle); }
   void releaseAddress(AddressHandle handle);
 
   // JS has consumed the receive ring up to here: handles released before that may be reused.

@@ -17,6 +17,13 @@ TransmitSlot* TransmitRing::slotAt(uint64_t position) const {
   return reinterpret_cast<TransmitSlot*>(bytes_.get() + position % size_);
 }
 
+bool TransmitRing::hasRoom(size_t bodyBytes) const {
+  const uint64_t used =
+      head_.load(std::memory_order_relaxed) - tail_.load(std::memory_order_acquire);
+  // Twice: the entry, and what may be skipped before the end.
+  return used + 2 * aligned(kSlotHeaderBytes + bodyBytes) <= size_ - size_ / 8;
+}
+
 bool TransmitRing::push(uint32_t endpoint, const Address& to, Bytes body, bool urgent) {
   const size_t wanted = aligned(kSlotHeaderBytes + body.size());
   uint64_t head = head_.load(std::memory_order_relaxed);

@@ -24,6 +24,8 @@ class TransmitRing {
 
   // --- producer ---
 
+  // Whether a body that is not urgent would surely fit.
+  bool hasRoom(size_t bodyBytes) const;
   // False when full. Probes and their answers may use the last eighth, everything else may not.
   bool push(uint32_t endpoint, const Address& to, Bytes body, bool urgent);
 

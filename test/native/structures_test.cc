@@ -1,6 +1,6 @@
 // Unit tests of native/interner, replay_window and broadcast_queue. No framework:
-//   g++ -std=c++20 -pthread -Inative test/native/structures_test.cc native/{interner,replay_window,
-//   broadcast_queue}.cc && ./a.out
+//   g++ -std=c++20 -pthread -Inative test/native/structures_test.cc
+//       native/{interner,replay_window,broadcast_lane,broadcast_queue}.cc && ./a.out
 #include <algorithm>
 #include <atomic>
 #include <map>
@@ -63,8 +63,10 @@ void testNames() {
   interner.release(1);
   CHECK(interner.findName("a") == 0);
   interner.release(1);
-  interner.retain(1);
-  CHECK(interner.memberCount() == 2);
+  CHECK(!interner.retain(1) && interner.memberCount() == 2);
+  CHECK(interner.retain(2));
+  interner.release(2);
+  CHECK(interner.findName("b") == 2);
 }
 
 void testIdCollision() {
@@ -192,8 +194,9 @@ void testReplayManySenders() {
   bool same = true;
   for (int step = 0; step < 200000; ++step) {
     const uint64_t boot = below(dice, 1000) * uint64_t{0x100000000};
-    const uint32_t counter = static_cast<uint32_t>(step / 1000) + below(dice, 150);
-    same &= window.accept(boot, counter, static_cast<uint32_t>(step)) == model[boot].accept(counter);
+    const uint32_t counter = static_cast<uint32_t>(step) / 1000 + below(dice, 150);
+    const bool expected = model[boot].accept(counter);
+    same &= window.accept(boot, counter, static_cast<uint32_t>(step)) == expected;
   }
   CHECK(same && window.size() == model.size());
 }
@@ -312,6 +315,15 @@ void testMessageShare() {
   CHECK(fills == 2);  // half a datagram is two quarters
 }
 
+void testMemoryComesBack() {
+  BroadcastQueue queue({.queueRecords = 10000});
+  queue.setClusterSize(0);
+  for (uint32_t i = 1; i <= 5000; ++i) queue.push(record(RecordClass::alive, i, 60 + i % 900));
+  while (queue.membershipDepth() > 0) queue.fill(1360);
+  queue.push(record(RecordClass::alive, 1, 60));
+  CHECK(queue.memoryBytes() < 1000 && queue.fill(1360).size() == 1);
+}
+
 void testContentIsShared() {
   const uint8_t meta[] = {1, 2, 3};
   ContentRef content = Content::make({.name = "node", .payload = meta});
@@ -355,6 +367,7 @@ int main() {
   testReplaceAndReport();
   testHeardCountsAsSent();
   testMessageShare();
+  testMemoryComesBack();
   testContentIsShared();
   testQueueModel();
   std::printf("%d passed, %d failed\n", passed, failed);
