@@ -12,6 +12,8 @@ export interface Effects {
   readonly directory: Directory;
   /** Queued by the driver and given to user code after the core returned. */
   notify(event: MemberEvent): void;
+  /** Another address claims the name of a known member (M-170). */
+  notifyConflict?(member: MemberHandle, claimedBy: AddressHandle): void;
 }
 
 /** Best effort. A false return means the datagram was dropped here; the core treats it like loss. */
@@ -35,6 +37,9 @@ export interface Broadcasts {
   /** Passes the received record at this ring index on, unchanged. */
   relay(ringIndex: number): void;
   isQueued(subject: MemberHandle): boolean;
+  /** Membership records, and user messages, that wait. */
+  queueDepth(): number;
+  messageDepth(): number;
   setClusterSize(members: number): void;
 }
 
@@ -49,10 +54,14 @@ export interface Streams {
 /** Names and addresses as integers; every reference taken is given back. */
 export interface Directory {
   intern(name: string): MemberHandle;
+  /** Without taking a reference; 0 when unknown. */
+  find(name: string): MemberHandle;
   retain(member: MemberHandle): void;
   release(member: MemberHandle): void;
   nameOf(member: MemberHandle): string;
   internAddress(ip: Uint8Array, port: number): AddressHandle;
   retainAddress(address: AddressHandle): void;
   releaseAddress(address: AddressHandle): void;
+  /** Writes the 16 bytes of IP and returns the port. */
+  addressOf(address: AddressHandle, ip: Uint8Array): number;
 }

@@ -1,0 +1,26 @@
+/**
+ * Lifeguard's local health multiplier (section IV.A): how far this node distrusts itself. 0 is healthy; every
+ * time-out that judges others grows by (score + 1).
+ */
+export class Awareness {
+  #score = 0;
+  readonly #max: number;
+
+  /** @param maxMultiplier the score stays in [0, maxMultiplier - 1] (M-111). */
+  constructor(maxMultiplier: number) {
+    this.#max = maxMultiplier - 1;
+  }
+
+  get score(): number {
+    return this.#score;
+  }
+
+  /** Adds a delta of M-112: -1 for a successful probe, positive for signs that we are slow. */
+  apply(delta: number): void {
+    this.#score = Math.min(this.#max, Math.max(0, this.#score + delta));
+  }
+
+  scale(ms: number): number {
+    return ms * (this.#score + 1);
+  }
+}

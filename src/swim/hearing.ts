@@ -1,0 +1,48 @@
+/**
+ * "Deaf members judge nobody" (ARCHITECTURE 5.2): who has heard from no one since its ping left has learnt
+ * something about itself only. While deaf, suspicion clocks stand still; they run in hearing time.
+ */
+export class Hearing {
+  /** When the oldest ping left that nothing has been heard since; Infinity when something was. */
+  #unheardSinceMs = Number.POSITIVE_INFINITY;
+  #lastHeardMs = Number.NEGATIVE_INFINITY;
+  #frozenMs = 0;
+  readonly #limitMs: number;
+
+  /** @param limitMs after so long a member may be the last one standing, and judges again. */
+  constructor(limitMs: number) {
+    this.#limitMs = limitMs;
+  }
+
+  get lastHeardMs(): number {
+    return this.#lastHeardMs;
+  }
+
+  notePing(nowMs: number): void {
+    if (nowMs < this.#unheardSinceMs) this.#unheardSinceMs = nowMs;
+  }
+
+  /** An authenticated datagram of another member arrived at `atMs`. */
+  noteHeard(atMs: number): void {
+    if (atMs <= this.#lastHeardMs) return;
+    this.#lastHeardMs = atMs;
+    if (atMs < this.#unheardSinceMs) return;
+    this.#frozenMs += Math.min(atMs - this.#unheardSinceMs, this.#limitMs);
+    this.#unheardSinceMs = Number.POSITIVE_INFINITY;
+  }
+
+  isDeaf(nowMs: number): boolean {
+    return nowMs >= this.#unheardSinceMs && nowMs - this.#unheardSinceMs < this.#limitMs;
+  }
+
+  /** When a deaf member starts judging again although it hears nothing. */
+  deafUntilMs(): number {
+    return this.#unheardSinceMs + this.#limitMs;
+  }
+
+  /** Milliseconds that suspicion clocks have stood still so far. */
+  frozenMs(nowMs: number): number {
+    if (nowMs < this.#unheardSinceMs) return this.#frozenMs;
+    return this.#frozenMs + Math.min(nowMs - this.#unheardSinceMs, this.#limitMs);
+  }
+}

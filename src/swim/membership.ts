@@ -1,0 +1,313 @@
+import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import { Evidence } from "../wire/generated/wire/evidence.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import type { AliveView } from "../wire/records.js";
+import type { Awareness } from "./awareness.js";
+import type { Effects } from "./effects.js";
+import { EventKind } from "./events.js";
+import type { Hearing } from "./hearing.js";
+import { aliveJump, accusationJump, Claim, incarnationDistance, nextIncarnation, stateOfClaim, supersedes } from "./member.js";
+import type { Roster } from "./roster.js";
+import { expectedConfirmations, suspicionMinMs, type Suspicions } from "./suspicion.js";
+
+export interface MembershipConfig {
+  readonly suspicionMult: number;
+  readonly suspicionMaxTimeoutMult: number;
+  readonly probeIntervalMs: number;
+  readonly deadReclaimMs: number;
+  readonly metaMaxBytes: number;
+}
+
+/** An accusation, or a farewell when `from` is the subject itself. */
+export interface Accusation {
+  readonly subject: MemberHandle;
+  readonly from: MemberHandle;
+  readonly incarnation: number;
+  readonly evidence: Evidence;
+  /** Where it lies in the receive ring; -1 when it came by stream or is our own. */
+  readonly ringIndex: number;
+}
+
+/** The node itself, which is in the roster like everybody else. */
+export interface Self {
+  readonly handle: MemberHandle;
+  readonly address: AddressHandle;
+  meta: Uint8Array;
+  incarnation: number;
+  isLeaving: boolean;
+}
+
+/** Who is a member and in what state: applies claims, then reacts (spread, suspect, refute, notify). */
+export class Membership {
+  refutations = 0;
+  suspicionsRaised = 0;
+  conflicts = 0;
+
+  readonly #config: MembershipConfig;
+  readonly #self: Self;
+  readonly #roster: Roster;
+  readonly #suspicions: Suspicions;
+  readonly #awareness: Awareness;
+  readonly #hearing: Hearing;
+  readonly #effects: Effects;
+  readonly #ip = new Uint8Array(16);
+  #announcedSize = -1;
+
+  constructor(config: MembershipConfig, self: Self, parts: MembershipParts) {
+    this.#config = config;
+    this.#self = self;
+    this.#roster = parts.roster;
+    this.#suspicions = parts.suspicions;
+    this.#awareness = parts.awareness;
+    this.#hearing = parts.hearing;
+    this.#effects = parts.effects;
+  }
+
+  /** Puts ourselves on the roster and tells the cluster. */
+  introduceSelf(nowMs: number): void {
+    const { handle, address, meta, incarnation } = this.#self;
+    this.#roster.add(handle, address, MemberState.alive, incarnation, nowMs);
+    this.#roster.setMeta(handle, meta);
+    this.announceSelf();
+    this.#announceSize();
+  }
+
+  announceSelf(): void {
+    const { handle, address, meta, incarnation } = this.#self;
+    this.#effects.broadcasts.queueAlive(handle, address, incarnation, meta);
+  }
+
+  updateMeta(nowMs: number, meta: Uint8Array): void {
+    this.#self.meta = meta.slice();
+    this.#roster.setMeta(this.#self.handle, meta);
+    this.#raiseIncarnation(nowMs, this.#self.incarnation);
+  }
+
+  /** An alive from a datagram (`alive.ringIndex` >= 0) or a sync. `subject` is 0 when its name is new. */
+  handleAlive(nowMs: number, subject: MemberHandle, incarnation: number, alive: AliveView): void {
+    if (incarnation === 0) return; // E-09: a ghost
+    const meta = alive.meta();
+    if (meta !== null && meta.length > this.#config.metaMaxBytes) return;
+    const address = this.#addressOf(alive);
+    if (address === 0) return;
+    if (!this.#roster.has(subject)) this.#admit(nowMs, address, incarnation, alive, MemberState.alive);
+    else if (subject === this.#self.handle) this.#hearOfSelf(nowMs, address, incarnation, meta);
+    else this.#applyAlive(nowMs, subject, address, incarnation, alive);
+    this.#effects.directory.releaseAddress(address);
+  }
+
+  handleSuspect(nowMs: number, accusation: Accusation): void {
+    const { subject, incarnation } = accusation;
+    if (!this.#roster.has(subject)) return;
+    if (subject === this.#self.handle) return this.#refute(nowMs, incarnation);
+    const isSuspect = this.#roster.stateOf(subject) === MemberState.suspect;
+    if (isSuspect) return this.#confirm(nowMs, accusation);
+    if (!supersedes(Claim.suspect, incarnation, this.#roster.stateOf(subject), this.#roster.incarnationOf(subject))) return;
+    this.#suspect(nowMs, accusation);
+  }
+
+  handleDeath(nowMs: number, accusation: Accusation): void {
+    const { subject, from, incarnation } = accusation;
+    if (!this.#roster.has(subject)) return;
+    if (subject === this.#self.handle) return this.#refute(nowMs, incarnation);
+    const claim = from === subject ? Claim.farewell : Claim.death;
+    const before = this.#roster.stateOf(subject);
+    if (!supersedes(claim, incarnation, before, this.#roster.incarnationOf(subject))) return;
+    this.#suspicions.end(subject);
+    this.#roster.become(subject, stateOfClaim(claim), incarnation, nowMs);
+    this.#spread(accusation, Claim.death);
+    this.#announceSize();
+    if (claim === Claim.farewell) this.#notify(EventKind.leave, subject, 0, Evidence.farewell);
+    else if (before <= MemberState.suspect) this.#notify(EventKind.fail, subject, from, accusation.evidence);
+  }
+
+  /** Records a member that others know as dead or left, so that an old alive cannot revive it (E-12). No event. */
+  admitGone(nowMs: number, state: MemberState, alive: AliveView, incarnation: number): void {
+    const address = this.#addressOf(alive);
+    if (address === 0) return;
+    this.#admit(nowMs, address, incarnation, alive, state);
+    this.#effects.directory.releaseAddress(address);
+  }
+
+  /** Turns suspicions that ran out into deaths (M-118). */
+  advance(nowMs: number): void {
+    for (const subject of this.#suspicions.expired(nowMs - this.#hearing.frozenMs(nowMs))) {
+      const incarnation = this.#roster.incarnationOf(subject);
+      this.#suspicions.end(subject);
+      const from = this.#self.handle;
+      this.handleDeath(nowMs, { subject, from, incarnation, evidence: Evidence.expired, ringIndex: -1 });
+    }
+  }
+
+  /** Leaves: tells the cluster that we go (M-010, M-214). */
+  leave(nowMs: number): void {
+    const { handle, incarnation } = this.#self;
+    this.#self.isLeaving = true;
+    this.#roster.become(handle, MemberState.left, incarnation, nowMs);
+    this.#effects.broadcasts.queueDeath(handle, handle, incarnation, Evidence.farewell);
+    this.#announceSize();
+  }
+
+  /** Takes a reference on the address of the record. */
+  #addressOf(alive: AliveView): AddressHandle {
+    if (alive.address !== 0) {
+      this.#effects.directory.retainAddress(alive.address);
+      return alive.address;
+    }
+    const port = alive.ip(this.#ip);
+    return this.#effects.directory.internAddress(this.#ip, port);
+  }
+
+  #admit(nowMs: number, address: AddressHandle, incarnation: number, alive: AliveView, state: MemberState): void {
+    const member = this.#effects.directory.intern(alive.name());
+    if (member === 0) return;
+    if (!this.#roster.has(member)) {
+      this.#roster.add(member, address, state, incarnation, nowMs);
+      this.#roster.setMeta(member, alive.meta());
+      if (state === MemberState.alive) {
+        this.#announceSize();
+        this.#spreadAlive(member, alive);
+        this.#notify(EventKind.join, member, 0, Evidence.timeout);
+      }
+    }
+    this.#effects.directory.release(member);
+  }
+
+  #applyAlive(nowMs: number, subject: MemberHandle, address: AddressHandle, incarnation: number, alive: AliveView): void {
+    const before = this.#roster.stateOf(subject);
+    const moved = this.#roster.addressOf(subject) !== address;
+    const reclaims = moved && this.#mayReclaim(subject, nowMs);
+    if (moved && !reclaims) {
+      this.conflicts++;
+      return this.#effects.notifyConflict?.(subject, address);
+    }
+    const known = this.#roster.incarnationOf(subject);
+    if (!reclaims && !supersedes(Claim.alive, incarnation, before, known)) return;
+    this.#suspicions.end(subject);
+    if (moved) this.#roster.moveTo(subject, address);
+    this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
+    const changed = this.#takeMeta(subject, alive.meta());
+    this.#spreadAlive(subject, alive);
+    this.#announceSize();
+    const kind = eventOfAlive(before, changed);
+    if (kind !== null) this.#notify(kind, subject, 0, Evidence.timeout);
+  }
+
+  #takeMeta(subject: MemberHandle, meta: Uint8Array | null): boolean {
+    if (isSame(this.#roster.metaOf(subject), meta)) return false;
+    this.#roster.setMeta(subject, meta);
+    return true;
+  }
+
+  /** M-171: a left member's name is free at once, a dead one's after deadReclaimMs (0: never). */
+  #mayReclaim(subject: MemberHandle, nowMs: number): boolean {
+    const state = this.#roster.stateOf(subject);
+    if (state === MemberState.left) return true;
+    const { deadReclaimMs } = this.#config;
+    const deadForMs = nowMs - this.#roster.changedAtMs(subject);
+    return state === MemberState.dead && deadReclaimMs > 0 && deadForMs >= deadReclaimMs;
+  }
+
+  /** Somebody says we are alive at an incarnation or with data that are not ours: a former life (M-173). */
+  #hearOfSelf(nowMs: number, address: AddressHandle, incarnation: number, meta: Uint8Array | null): void {
+    if (this.#self.isLeaving) return; // M-174
+    if (address !== this.#self.address) {
+      this.conflicts++;
+      return this.#effects.notifyConflict?.(this.#self.handle, address);
+    }
+    const ahead = incarnationDistance(this.#self.incarnation, incarnation);
+    if (ahead < 0 || ahead > aliveJump) return;
+    if (ahead === 0 && isSame(this.#self.meta, meta)) return;
+    this.#raiseIncarnation(nowMs, incarnation);
+  }
+
+  /** M-172. */
+  #refute(nowMs: number, accused: number): void {
+    if (this.#self.isLeaving) return;
+    const ahead = incarnationDistance(this.#self.incarnation, accused);
+    if (ahead < 0 || ahead > accusationJump) return;
+    this.refutations++;
+    this.#awareness.apply(1);
+    this.#raiseIncarnation(nowMs, accused);
+  }
+
+  #raiseIncarnation(nowMs: number, atLeast: number): void {
+    const above = incarnationDistance(this.#self.incarnation, atLeast) > 0 ? atLeast : this.#self.incarnation;
+    this.#self.incarnation = nextIncarnation(above);
+    this.#roster.become(this.#self.handle, MemberState.alive, this.#self.incarnation, nowMs);
+    this.announceSelf();
+  }
+
+  #suspect(nowMs: number, accusation: Accusation): void {
+    const { subject, from, incarnation } = accusation;
+    const before = this.#roster.stateOf(subject);
+    this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
+    this.#suspicions.start(subject, from, nowMs - this.#hearing.frozenMs(nowMs), this.#timing());
+    this.suspicionsRaised++;
+    this.#spread(accusation, Claim.suspect);
+    this.#announceSize();
+    if (before > MemberState.suspect) this.#notify(EventKind.recover, subject, 0, accusation.evidence);
+    this.#notify(EventKind.suspect, subject, from, accusation.evidence);
+  }
+
+  #confirm(nowMs: number, accusation: Accusation): void {
+    const { subject, from, incarnation } = accusation;
+    const ahead = incarnationDistance(this.#roster.incarnationOf(subject), incarnation);
+    if (ahead < 0 || ahead > accusationJump) return;
+    if (ahead > 0) this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
+    // Hearsay of a state sync is somebody's summary, not an observation of its own (E-11).
+    const isNew = accusation.evidence !== Evidence.hearsay && this.#suspicions.confirm(subject, from);
+    if (isNew || ahead > 0) this.#spread(accusation, Claim.suspect); // M-117
+  }
+
+  #timing() {
+    const { suspicionMult, suspicionMaxTimeoutMult, probeIntervalMs } = this.#config;
+    const members = this.#roster.liveCount;
+    const minMs = suspicionMinMs(suspicionMult, members, probeIntervalMs);
+    return { minMs, maxMs: minMs * suspicionMaxTimeoutMult, expected: expectedConfirmations(suspicionMult, members) };
+  }
+
+  #spread(accusation: Accusation, claim: Claim): void {
+    const { subject, from, incarnation, evidence, ringIndex } = accusation;
+    const { broadcasts } = this.#effects;
+    if (ringIndex >= 0) broadcasts.relay(ringIndex);
+    else if (claim === Claim.suspect) broadcasts.queueSuspect(subject, from, incarnation, evidence);
+    else broadcasts.queueDeath(subject, from, incarnation, evidence);
+  }
+
+  #spreadAlive(member: MemberHandle, alive: AliveView): void {
+    const { broadcasts } = this.#effects;
+    if (alive.ringIndex >= 0) return broadcasts.relay(alive.ringIndex);
+    const incarnation = this.#roster.incarnationOf(member);
+    broadcasts.queueAlive(member, this.#roster.addressOf(member), incarnation, alive.meta());
+  }
+
+  #announceSize(): void {
+    if (this.#announcedSize === this.#roster.liveCount) return;
+    this.#announcedSize = this.#roster.liveCount;
+    this.#effects.broadcasts.setClusterSize(this.#announcedSize);
+  }
+
+  #notify(kind: EventKind, member: MemberHandle, from: MemberHandle, evidence: Evidence): void {
+    this.#effects.notify({ kind, member, incarnation: this.#roster.incarnationOf(member), from, evidence });
+  }
+}
+
+export interface MembershipParts {
+  readonly roster: Roster;
+  readonly suspicions: Suspicions;
+  readonly awareness: Awareness;
+  readonly hearing: Hearing;
+  readonly effects: Effects;
+}
+
+function eventOfAlive(before: MemberState, changed: boolean): EventKind | null {
+  if (before === MemberState.dead) return EventKind.recover;
+  if (before === MemberState.left) return EventKind.join;
+  return changed ? EventKind.update : null;
+}
+
+function isSame(known: Uint8Array, given: Uint8Array | null): boolean {
+  if (given === null) return known.length === 0;
+  return known.length === given.length && known.every((byte, i) => byte === given[i]);
+}

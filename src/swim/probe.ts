@@ -1,0 +1,163 @@
+import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import { Evidence } from "../wire/generated/wire/evidence.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import type { Awareness } from "./awareness.js";
+import type { Effects } from "./effects.js";
+import type { Hearing } from "./hearing.js";
+import type { Accusation } from "./membership.js";
+import type { Roster } from "./roster.js";
+
+export interface ProbeConfig {
+  readonly probeIntervalMs: number;
+  readonly probeTimeoutMs: number;
+  readonly indirectChecks: number;
+  readonly tcpPing: boolean;
+  readonly gossipToTheDeadMs: number;
+}
+
+export interface ProbeParts {
+  readonly self: MemberHandle;
+  readonly roster: Roster;
+  readonly awareness: Awareness;
+  readonly hearing: Hearing;
+  readonly effects: Effects;
+  /** Sequence numbers are shared by everything that pings. */
+  readonly nextSeq: () => number;
+  readonly accuse: (nowMs: number, accusation: Accusation) => void;
+}
+
+const idle = Number.POSITIVE_INFINITY;
+
+/**
+ * The one probe in flight (M-100 to M-110): a direct ping; after probeTimeoutMs indirect pings through helpers and a
+ * TCP ping; a verdict after probeIntervalMs x (health + 1).
+ */
+export class Probe {
+  started = 0;
+  failed = 0;
+  /** Probes whose verdict fell while we were deaf. */
+  inconclusive = 0;
+
+  #target: MemberHandle = 0;
+  #address: AddressHandle = 0;
+  #incarnation = 0;
+  #seq = 0;
+  #sentAtMs = 0;
+  #escalateAtMs = idle;
+  #verdictAtMs = idle;
+  readonly #helpers = new Set<MemberHandle>();
+  #helpersAsked = 0;
+
+  readonly #config: ProbeConfig;
+  readonly #parts: ProbeParts;
+
+  constructor(config: ProbeConfig, parts: ProbeParts) {
+    this.#config = config;
+    this.#parts = parts;
+  }
+
+  get isInFlight(): boolean {
+    return this.#verdictAtMs !== idle;
+  }
+
+  /** When the next step is due that judges somebody. */
+  nextVerdictMs(): number {
+    return Math.min(this.#escalateAtMs, this.#verdictAtMs);
+  }
+
+  /** Probes the next member in order. Does nothing while a probe is in flight (probes never overlap). */
+  start(nowMs: number): void {
+    if (this.isInFlight) return;
+    const { roster, self, awareness, hearing } = this.#parts;
+    const target = roster.nextProbeTarget(self, nowMs - this.#config.gossipToTheDeadMs);
+    if (target === 0) return;
+    this.started++;
+    this.#target = target;
+    this.#address = roster.addressOf(target);
+    this.#incarnation = roster.incarnationOf(target);
+    this.#seq = this.#parts.nextSeq();
+    this.#sentAtMs = nowMs;
+    this.#escalateAtMs = nowMs + this.#config.probeTimeoutMs;
+    this.#verdictAtMs = nowMs + awareness.scale(this.#config.probeIntervalMs);
+    this.#helpers.clear();
+    this.#helpersAsked = 0;
+    hearing.notePing(nowMs);
+    this.#ping();
+  }
+
+  /** Judges what is due at `drainedThroughMs`, the time up to which everything received has been processed. */
+  advance(nowMs: number, drainedThroughMs: number): void {
+    if (this.#escalateAtMs <= drainedThroughMs) this.#escalate(nowMs);
+    if (this.#verdictAtMs <= drainedThroughMs) this.#judge(nowMs);
+  }
+
+  /** Returns the round trip when this was the direct answer to the probe, else -1. */
+  handleAck(receivedAtMs: number, from: MemberHandle, seq: number): number {
+    if (!this.isInFlight || seq !== this.#seq) return -1;
+    const isDirect = from === this.#target && this.#escalateAtMs !== idle;
+    const rttMs = receivedAtMs - this.#sentAtMs;
+    this.#parts.awareness.apply(-1);
+    this.#end();
+    return isDirect ? rttMs : -1;
+  }
+
+  /** A helper could not reach the target either, but is there itself. */
+  handleNack(from: MemberHandle, seq: number): void {
+    if (this.isInFlight && seq === this.#seq) this.#helpers.delete(from);
+  }
+
+  /** The target's host says that nobody listens: do not wait for the time-out to ask others. */
+  handleRefused(nowMs: number, member: MemberHandle): void {
+    if (member === this.#target && this.#escalateAtMs !== idle) this.#escalate(nowMs);
+  }
+
+  #ping(): void {
+    const { roster, effects } = this.#parts;
+    if (roster.stateOf(this.#target) === MemberState.alive) {
+      effects.datagrams.ping(this.#address, this.#target, this.#seq);
+      return;
+    }
+    // M-103: tell the accused, so that it can refute at once.
+    effects.datagrams.pingAndAccuse(this.#address, this.#target, this.#seq, this.#incarnation, Evidence.timeout);
+  }
+
+  #escalate(nowMs: number): void {
+    this.#escalateAtMs = idle;
+    const { roster, effects, self } = this.#parts;
+    if (!roster.isLive(this.#target)) return this.#end();
+    const isHelper = (member: MemberHandle): boolean =>
+      member !== self && member !== this.#target && roster.stateOf(member) === MemberState.alive;
+    for (const helper of roster.sample(this.#config.indirectChecks, isHelper)) {
+      this.#helpers.add(helper);
+      this.#helpersAsked++;
+      effects.datagrams.pingRequest(roster.addressOf(helper), this.#target, this.#address, this.#seq);
+    }
+    if (!this.#config.tcpPing) return;
+    const leftMs = this.#verdictAtMs - nowMs;
+    if (leftMs > 0) effects.streams.ping(this.#address, this.#target, this.#seq, leftMs);
+  }
+
+  #judge(nowMs: number): void {
+    const { roster, awareness, hearing, self } = this.#parts;
+    const target = this.#target;
+    const silentHelpers = this.#helpers.size;
+    this.#end();
+    if (roster.liveCount >= 3 && hearing.isDeaf(nowMs)) {
+      this.inconclusive++;
+      awareness.apply(1);
+      return;
+    }
+    this.failed++;
+    // M-112: helpers that sent a nack prove that we hear; silent ones are a sign against ourselves.
+    awareness.apply(this.#helpersAsked > 0 ? silentHelpers : 1);
+    if (!roster.isLive(target)) return;
+    const incarnation = roster.incarnationOf(target);
+    this.#parts.accuse(nowMs, { subject: target, from: self, incarnation, evidence: Evidence.timeout, ringIndex: -1 });
+  }
+
+  #end(): void {
+    this.#target = 0;
+    this.#escalateAtMs = idle;
+    this.#verdictAtMs = idle;
+  }
+}

@@ -1,0 +1,230 @@
+import type { Random } from "../random.js";
+import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import type { Directory } from "./effects.js";
+
+/** In place of a state: no such member. */
+const absent = 255;
+
+const emptyMeta = new Uint8Array(0);
+
+/**
+ * All members, as a struct of typed arrays indexed by member handle: 21 bytes a member and nothing for the garbage
+ * collector to walk, so that one process may host 2,000 nodes that know 2,000 members each. Handles are small
+ * and dense (native/interner.h). Holds one reference on each member and its address.
+ */
+export class Roster {
+  #states = new Uint8Array(16).fill(absent);
+  #incarnations = new Uint32Array(16);
+  #changedAtMs = new Float64Array(16);
+  #addresses = new Uint32Array(16);
+  /** Place in the probe list, plus 1. */
+  #places = new Uint32Array(16);
+  readonly #metas = new Map<MemberHandle, Uint8Array>();
+  readonly #counts = new Uint32Array(4);
+
+  #list = new Uint32Array(16);
+  #size = 0;
+  #cursor = 0;
+
+  readonly #directory: Directory;
+  readonly #random: Random;
+
+  constructor(directory: Directory, random: Random) {
+    this.#directory = directory;
+    this.#random = random;
+  }
+
+  /** Members known, in whatever state. */
+  get size(): number {
+    return this.#size;
+  }
+
+  count(state: MemberState): number {
+    return this.#counts[state] as number;
+  }
+
+  /** Alive or suspect: what the cluster counts as members (E-13: the dead do not inflate time-outs). */
+  get liveCount(): number {
+    return this.count(MemberState.alive) + this.count(MemberState.suspect);
+  }
+
+  has(member: MemberHandle): boolean {
+    return member < this.#states.length && this.#states[member] !== absent;
+  }
+
+  /** Only for members that has() knows. */
+  stateOf(member: MemberHandle): MemberState {
+    return this.#states[member] as MemberState;
+  }
+
+  incarnationOf(member: MemberHandle): number {
+    return this.#incarnations[member] as number;
+  }
+
+  addressOf(member: MemberHandle): AddressHandle {
+    return this.#addresses[member] as AddressHandle;
+  }
+
+  changedAtMs(member: MemberHandle): number {
+    return this.#changedAtMs[member] as number;
+  }
+
+  metaOf(member: MemberHandle): Uint8Array {
+    return this.#metas.get(member) ?? emptyMeta;
+  }
+
+  isLive(member: MemberHandle): boolean {
+    return this.has(member) && this.stateOf(member) <= MemberState.suspect;
+  }
+
+  /** The member at this address, or 0. A scan: only for rare events. */
+  findByAddress(address: AddressHandle): MemberHandle {
+    for (let i = 0; i < this.#size; i++) {
+      const member = this.#list[i] as MemberHandle;
+      if (this.#addresses[member] === address) return member;
+    }
+    return 0;
+  }
+
+  *members(): IterableIterator<MemberHandle> {
+    for (let i = 0; i < this.#size; i++) yield this.#list[i] as MemberHandle;
+  }
+
+  /** Adds a member at a random place of the probe order (M-100). Takes its own references. */
+  add(member: MemberHandle, address: AddressHandle, state: MemberState, incarnation: number, nowMs: number): void {
+    this.#reserve(member);
+    this.#directory.retain(member);
+    this.#directory.retainAddress(address);
+    this.#states[member] = state;
+    this.#incarnations[member] = incarnation;
+    this.#changedAtMs[member] = nowMs;
+    this.#addresses[member] = address;
+    this.#bump(state, 1);
+    this.#put(this.#size++, member);
+    this.#swap(this.#random.below(this.#size), this.#size - 1);
+  }
+
+  become(member: MemberHandle, state: MemberState, incarnation: number, nowMs: number): void {
+    const before = this.stateOf(member);
+    this.#incarnations[member] = incarnation;
+    if (before === state) return;
+    this.#bump(before, -1);
+    this.#bump(state, 1);
+    this.#states[member] = state;
+    this.#changedAtMs[member] = nowMs;
+  }
+
+  moveTo(member: MemberHandle, address: AddressHandle): void {
+    this.#directory.retainAddress(address);
+    this.#directory.releaseAddress(this.addressOf(member));
+    this.#addresses[member] = address;
+  }
+
+  /** Keeps a copy. */
+  setMeta(member: MemberHandle, meta: Uint8Array | null): void {
+    if (meta === null || meta.length === 0) this.#metas.delete(member);
+    else this.#metas.set(member, meta.slice());
+  }
+
+  /**
+   * The next live member in round-robin order, never `self`; 0 when there is none. At the end of the list the
+   * dead and left that changed before `forgetBeforeMs` are forgotten and the rest is shuffled (M-100).
+   */
+  nextProbeTarget(self: MemberHandle, forgetBeforeMs: number): MemberHandle {
+    for (let seen = 0; seen <= this.#size; seen++) {
+      if (this.#cursor >= this.#size) {
+        this.#forgetOld(forgetBeforeMs);
+        this.#shuffle();
+        this.#cursor = 0;
+      }
+      if (this.#size === 0) return 0;
+      const member = this.#list[this.#cursor++] as MemberHandle;
+      if (member !== self && this.isLive(member)) return member;
+    }
+    return 0;
+  }
+
+  /** Up to `count` different members that `accepts`, each as likely as the other (M-137). */
+  sample(count: number, accepts: (member: MemberHandle) => boolean): MemberHandle[] {
+    const picked: MemberHandle[] = [];
+    if (this.#size < 3 * count) {
+      const order = Array.from(this.#list.subarray(0, this.#size));
+      this.#random.shuffle(order, order.length);
+      for (const member of order) if (picked.length < count && accepts(member)) picked.push(member);
+      return picked;
+    }
+    for (let draw = 0; draw < 3 * this.#size && picked.length < count; draw++) {
+      const member = this.#list[this.#random.below(this.#size)] as MemberHandle;
+      if (!picked.includes(member) && accepts(member)) picked.push(member);
+    }
+    return picked;
+  }
+
+  /** Gives every reference back. */
+  clear(): void {
+    while (this.#size > 0) this.#remove(this.#list[this.#size - 1] as MemberHandle);
+  }
+
+  #forgetOld(beforeMs: number): void {
+    for (let i = this.#size - 1; i >= 0; i--) {
+      const member = this.#list[i] as MemberHandle;
+      if (!this.isLive(member) && this.changedAtMs(member) < beforeMs) this.#remove(member);
+    }
+  }
+
+  #remove(member: MemberHandle): void {
+    const place = (this.#places[member] as number) - 1;
+    this.#swap(place, --this.#size);
+    this.#bump(this.stateOf(member), -1);
+    this.#states[member] = absent;
+    this.#places[member] = 0;
+    this.#metas.delete(member);
+    this.#directory.releaseAddress(this.addressOf(member));
+    this.#directory.release(member);
+  }
+
+  #shuffle(): void {
+    this.#random.shuffle(this.#list, this.#size);
+    for (let i = 0; i < this.#size; i++) this.#places[this.#list[i] as number] = i + 1;
+  }
+
+  #swap(a: number, b: number): void {
+    const kept = this.#list[a] as MemberHandle;
+    this.#put(a, this.#list[b] as MemberHandle);
+    this.#put(b, kept);
+  }
+
+  #put(place: number, member: MemberHandle): void {
+    if (place >= this.#list.length) this.#list = grown(this.#list, Uint32Array, place + 1);
+    this.#list[place] = member;
+    this.#places[member] = place + 1;
+  }
+
+  #bump(state: MemberState, by: number): void {
+    this.#counts[state] = (this.#counts[state] as number) + by;
+  }
+
+  #reserve(member: MemberHandle): void {
+    if (member < this.#states.length) return;
+    const before = this.#states.length;
+    this.#states = grown(this.#states, Uint8Array, member + 1);
+    this.#states.fill(absent, before);
+    this.#incarnations = grown(this.#incarnations, Uint32Array, member + 1);
+    this.#changedAtMs = grown(this.#changedAtMs, Float64Array, member + 1);
+    this.#addresses = grown(this.#addresses, Uint32Array, member + 1);
+    this.#places = grown(this.#places, Uint32Array, member + 1);
+  }
+}
+
+interface Growable<A> {
+  readonly length: number;
+  set(source: A): void;
+}
+
+/** A copy with room for `least` elements; doubles. */
+function grown<A extends Growable<A>>(array: A, Type: new (length: number) => A, least: number): A {
+  const larger = new Type(Math.max(array.length * 2, least));
+  larger.set(array);
+  return larger;
+}

@@ -1,0 +1,105 @@
+import type { MemberHandle } from "../wire/addon.js";
+
+/** M-113: suspicionMult x max(1, log10(members)) x probeIntervalMs, the logarithm cut to three decimals. */
+export function suspicionMinMs(suspicionMult: number, members: number, probeIntervalMs: number): number {
+  const scale = Math.max(1, Math.log10(Math.max(1, members)));
+  return Math.floor(suspicionMult * (Math.floor(scale * 1000) / 1000) * probeIntervalMs);
+}
+
+/** M-115: independent confirmations that bring the time-out down to its minimum. */
+export function expectedConfirmations(suspicionMult: number, members: number): number {
+  const expected = suspicionMult - 2;
+  return members - 2 < expected ? 0 : expected;
+}
+
+/**
+ * Lifeguard section IV.B, M-116: max - log(c + 1) / log(k + 1) x (max - min), in whole milliseconds, at least min.
+ * Without expected confirmations it is min.
+ */
+export function suspicionTimeoutMs(confirmations: number, expected: number, minMs: number, maxMs: number): number {
+  if (expected < 1) return minMs;
+  const share = Math.log(confirmations + 1) / Math.log(expected + 1);
+  return Math.max(minMs, Math.floor(maxMs - share * (maxMs - minMs)));
+}
+
+/** One suspected member. Times are in hearing time (see Hearing), so that they stand still while we are deaf. */
+export interface Suspicion {
+  readonly member: MemberHandle;
+  readonly accusers: Set<MemberHandle>;
+  readonly startedHeardMs: number;
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly expected: number;
+}
+
+/** All running suspicions, with the earliest expiry at hand. */
+export class Suspicions {
+  readonly #byMember = new Map<MemberHandle, Suspicion>();
+  #earliestHeardMs = Number.POSITIVE_INFINITY;
+  #isStale = false;
+
+  get size(): number {
+    return this.#byMember.size;
+  }
+
+  /** @param nowHeardMs the time, less the time that clocks stood still. */
+  start(member: MemberHandle, accuser: MemberHandle, nowHeardMs: number, timing: SuspicionTiming): void {
+    const suspicion = { member, accusers: new Set([accuser]), startedHeardMs: nowHeardMs, ...timing };
+    this.#byMember.set(member, suspicion);
+    this.#earliestHeardMs = Math.min(this.#earliestHeardMs, expiryHeardMs(suspicion));
+  }
+
+  /**
+   * Whether the accuser is new and still counts (M-116): the first accuser, repeats, unknown accusers and those
+   * past the expected number do not.
+   */
+  confirm(member: MemberHandle, accuser: MemberHandle): boolean {
+    const suspicion = this.#byMember.get(member);
+    if (suspicion === undefined || accuser === 0 || suspicion.accusers.has(accuser)) return false;
+    if (confirmationsOf(suspicion) >= suspicion.expected) return false;
+    suspicion.accusers.add(accuser);
+    this.#earliestHeardMs = Math.min(this.#earliestHeardMs, expiryHeardMs(suspicion));
+    return true;
+  }
+
+  end(member: MemberHandle): void {
+    if (this.#byMember.delete(member)) this.#isStale = true;
+  }
+
+  /** Earliest expiry in hearing time, Infinity when nobody is suspected. */
+  earliestHeardMs(): number {
+    if (this.#isStale) {
+      this.#isStale = false;
+      this.#earliestHeardMs = Number.POSITIVE_INFINITY;
+      for (const suspicion of this.#byMember.values()) {
+        this.#earliestHeardMs = Math.min(this.#earliestHeardMs, expiryHeardMs(suspicion));
+      }
+    }
+    return this.#earliestHeardMs;
+  }
+
+  /** Members whose suspicion has run out. They stay until end() is called. */
+  expired(nowHeardMs: number): MemberHandle[] {
+    if (this.earliestHeardMs() > nowHeardMs) return [];
+    const due: MemberHandle[] = [];
+    for (const suspicion of this.#byMember.values()) {
+      if (expiryHeardMs(suspicion) <= nowHeardMs) due.push(suspicion.member);
+    }
+    return due;
+  }
+}
+
+export interface SuspicionTiming {
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly expected: number;
+}
+
+function confirmationsOf(suspicion: Suspicion): number {
+  return suspicion.accusers.size - 1;
+}
+
+function expiryHeardMs(suspicion: Suspicion): number {
+  const { expected, minMs, maxMs } = suspicion;
+  return suspicion.startedHeardMs + suspicionTimeoutMs(confirmationsOf(suspicion), expected, minMs, maxMs);
+}

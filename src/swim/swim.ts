@@ -1,0 +1,334 @@
+import type { Random } from "../random.js";
+import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import type { Evidence } from "../wire/generated/wire/evidence.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import { RecordKind } from "../wire/generated/wire/record-kind.js";
+import type { AliveView, MemberRecord } from "../wire/records.js";
+import { Awareness } from "./awareness.js";
+import type { Effects } from "./effects.js";
+import { Errands } from "./errand.js";
+import { Hearing } from "./hearing.js";
+import { incarnationDistance } from "./member.js";
+import { Membership, type MembershipConfig, type Self } from "./membership.js";
+import { Probe, type ProbeConfig } from "./probe.js";
+import { Roster } from "./roster.js";
+import { Suspicions } from "./suspicion.js";
+import { Sync, syncScale } from "./sync.js";
+
+export interface SwimConfig extends MembershipConfig, ProbeConfig {
+  readonly gossipIntervalMs: number;
+  readonly gossipNodes: number;
+  readonly pushPullIntervalMs: number;
+  readonly awarenessMaxMultiplier: number;
+  readonly deafLimitMs: number;
+}
+
+/** What the core counts. All since start, but for the member counts and health. */
+export interface SwimStats {
+  readonly members: number;
+  readonly alive: number;
+  readonly suspect: number;
+  readonly dead: number;
+  readonly left: number;
+  /** Lifeguard's local health score, 0 = healthy. */
+  readonly health: number;
+  readonly probes: number;
+  readonly failedProbes: number;
+  readonly inconclusiveProbes: number;
+  readonly refutations: number;
+  readonly suspicionsRaised: number;
+  readonly conflicts: number;
+  readonly errandsRefused: number;
+  readonly syncsMerged: number;
+  readonly syncsFailed: number;
+  readonly refusals: number;
+}
+
+const never = Number.POSITIVE_INFINITY;
+
+/**
+ * The protocol of one node: a dispatcher over its parts. Pure: `now` is an argument, effects leave through one
+ * object, one deadline comes out. handle* takes what arrived, advance runs what is due.
+ *
+ * Due work comes in two kinds. Ordinary work (probe, gossip, sync ticks) runs at its time. Verdicts, which judge
+ * others by their silence, run only once everything received before their deadline has been handled: the
+ * driver tells by `drainedThroughMs` (ARCHITECTURE 5.1).
+ */
+export class Swim {
+  readonly roster: Roster;
+  readonly #config: SwimConfig;
+  readonly #self: Self;
+  readonly #effects: Effects;
+  readonly #random: Random;
+  readonly #awareness: Awareness;
+  readonly #hearing: Hearing;
+  readonly #suspicions = new Suspicions();
+  readonly #membership: Membership;
+  readonly #probe: Probe;
+  readonly #errands: Errands;
+  readonly #sync: Sync;
+  #seq = 0;
+  #probeAtMs = never;
+  #gossipAtMs = never;
+  #syncAtMs = never;
+  #refusals = 0;
+  #syncsFailed = 0;
+
+  /** @param self `handle` and `address` are interned by the caller, who keeps its references. */
+  constructor(
+    config: SwimConfig,
+    self: { readonly handle: MemberHandle; readonly address: AddressHandle; readonly meta: Uint8Array },
+    effects: Effects,
+    random: Random,
+  ) {
+    this.#config = config;
+    this.#self = { ...self, meta: self.meta.slice(), incarnation: 1, isLeaving: false };
+    this.#effects = effects;
+    this.#random = random;
+    const roster = new Roster(effects.directory, random.child());
+    this.roster = roster;
+    const awareness = new Awareness(config.awarenessMaxMultiplier);
+    this.#awareness = awareness;
+    const hearing = new Hearing(config.deafLimitMs);
+    this.#hearing = hearing;
+    const membership = new Membership(config, this.#self, {
+      roster, awareness, hearing, effects, suspicions: this.#suspicions,
+    });
+    this.#membership = membership;
+    const nextSeq = (): number => this.#nextSeq();
+    this.#probe = new Probe(config, {
+      self: self.handle, roster, awareness, hearing, effects, nextSeq,
+      accuse: (nowMs, accusation) => membership.handleSuspect(nowMs, accusation),
+    });
+    this.#errands = new Errands(effects, nextSeq, config.probeTimeoutMs);
+    this.#sync = new Sync(roster, membership, effects.directory);
+  }
+
+  // --- life
+
+  /** Enters itself and starts the periodic tasks, each at a random point of its first interval (M-101). */
+  start(nowMs: number): void {
+    const { probeIntervalMs, gossipIntervalMs, pushPullIntervalMs } = this.#config;
+    this.#membership.introduceSelf(nowMs);
+    const stagger = (intervalMs: number): number =>
+      intervalMs > 0 ? nowMs + this.#random.nextFloat() * intervalMs : never;
+    this.#probeAtMs = stagger(probeIntervalMs);
+    this.#gossipAtMs = stagger(gossipIntervalMs);
+    this.#syncAtMs = stagger(pushPullIntervalMs);
+  }
+
+  /** Runs everything due. `drainedThroughMs`: all that was received before has been handled. */
+  advance(nowMs: number, drainedThroughMs: number): void {
+    this.#probe.advance(nowMs, drainedThroughMs);
+    this.#errands.advance(drainedThroughMs);
+    if (this.#suspicionAtMs(nowMs) <= drainedThroughMs) this.#membership.advance(nowMs);
+    if (this.#probeAtMs <= nowMs) this.#probeTick(nowMs);
+    if (this.#gossipAtMs <= nowMs) this.#gossipTick(nowMs);
+    if (this.#syncAtMs <= nowMs) this.#syncTick(nowMs);
+  }
+
+  /** When advance() has something to do next; Infinity when never. */
+  nextDeadline(nowMs: number): number {
+    return Math.min(this.#probeAtMs, this.#gossipAtMs, this.#syncAtMs, this.nextVerdict(nowMs));
+  }
+
+  /** When the next verdict is due. */
+  nextVerdict(nowMs: number): number {
+    return Math.min(this.#probe.nextVerdictMs(), this.#errands.nextVerdictMs(), this.#suspicionAtMs(nowMs));
+  }
+
+  /** Announces that we leave. The node goes on gossiping until it is stopped. Idempotent. */
+  leave(nowMs: number): void {
+    if (this.#self.isLeaving) return;
+    this.#membership.leave(nowMs);
+    this.#probeAtMs = never;
+    this.#syncAtMs = never;
+  }
+
+  /** Whether nobody is left whom the leave still has to reach. */
+  isLeaveSpread(): boolean {
+    return this.roster.liveCount === 0 || !this.#effects.broadcasts.isQueued(this.#self.handle);
+  }
+
+  /** Gives every handle back. Nothing may be called afterwards. */
+  stop(): void {
+    this.#probeAtMs = never;
+    this.#gossipAtMs = never;
+    this.#syncAtMs = never;
+    this.#errands.clear();
+    this.roster.clear();
+  }
+
+  updateMeta(nowMs: number, meta: Uint8Array): void {
+    this.#membership.updateMeta(nowMs, meta);
+  }
+
+  // --- what arrived
+
+  /** Any authenticated datagram of another member. */
+  handleHeard(atMs: number): void {
+    this.#hearing.noteHeard(atMs);
+  }
+
+  handlePing(_nowMs: number, _from: MemberHandle, source: AddressHandle, seq: number, answered: boolean): void {
+    if (!answered) this.#effects.datagrams.ack(source, seq);
+  }
+
+  /** Returns the round trip in milliseconds when the probed member itself answered in time, else -1. */
+  handleAck(receivedAtMs: number, from: MemberHandle, seq: number): number {
+    this.#errands.handleAck(seq);
+    return this.#probe.handleAck(receivedAtMs, from, seq);
+  }
+
+  handleNack(_receivedAtMs: number, from: MemberHandle, seq: number): void {
+    this.#probe.handleNack(from, seq);
+  }
+
+  handlePingRequest(
+    nowMs: number, requester: AddressHandle, target: MemberHandle, address: AddressHandle, seq: number,
+  ): void {
+    this.#errands.handleRequest(nowMs, requester, target, address, seq);
+  }
+
+  handleAlive(nowMs: number, subject: MemberHandle, incarnation: number, alive: AliveView): void {
+    this.#membership.handleAlive(nowMs, subject, incarnation, alive);
+  }
+
+  handleSuspect(
+    nowMs: number, subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: Evidence, ringIndex: number,
+  ): void {
+    this.#membership.handleSuspect(nowMs, { subject, from, incarnation, evidence, ringIndex });
+  }
+
+  handleDeath(
+    nowMs: number, subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: Evidence, ringIndex: number,
+  ): void {
+    this.#membership.handleDeath(nowMs, { subject, from, incarnation, evidence, ringIndex });
+  }
+
+  /** The host at this address said that nobody listens there. */
+  handleRefused(nowMs: number, address: AddressHandle): void {
+    this.#refusals++;
+    const member = this.roster.findByAddress(address);
+    if (member !== 0) this.#probe.handleRefused(nowMs, member);
+  }
+
+  /** The probed member answered over TCP: alive, but UDP may be blocked (M-108). */
+  handleStreamAck(receivedAtMs: number, seq: number): void {
+    this.#probe.handleAck(receivedAtMs, 0, seq);
+  }
+
+  /** A peer's state, from either end of a sync. */
+  handleSync(nowMs: number, peerName: string, records: readonly MemberRecord[]): void {
+    this.#sync.merge(nowMs, this.#effects.directory.find(peerName), records);
+  }
+
+  handleSyncFailed(): void {
+    this.#syncsFailed++;
+  }
+
+  /**
+   * Whether handling this alive, suspect or death would change nothing: two typed-array reads, and in a large
+   * cluster the answer for almost all gossip. Says no when in doubt.
+   */
+  isStale(kind: RecordKind, subject: MemberHandle, incarnation: number): boolean {
+    const { roster } = this;
+    if (!roster.has(subject) || subject === this.#self.handle) return false;
+    const distance = incarnationDistance(roster.incarnationOf(subject), incarnation);
+    const state = roster.stateOf(subject);
+    switch (kind) {
+      case RecordKind.alive:
+        // A left or dead member's name may be reclaimed at any incarnation.
+        return distance <= 0 && state <= MemberState.suspect;
+      case RecordKind.suspect:
+        return distance < 0 || (distance === 0 && state > MemberState.suspect);
+      case RecordKind.death:
+        return distance < 0 || (distance === 0 && state === MemberState.left);
+      default:
+        return false;
+    }
+  }
+
+  // --- what is known
+
+  get selfIncarnation(): number {
+    return this.#self.incarnation;
+  }
+
+  /** Everybody we know, the dead and the left included, as a state sync tells it. */
+  localRecords(): MemberRecord[] {
+    return this.#sync.localRecords();
+  }
+
+  stats(): SwimStats {
+    const { roster } = this;
+    return {
+      members: roster.liveCount,
+      alive: roster.count(MemberState.alive),
+      suspect: roster.count(MemberState.suspect),
+      dead: roster.count(MemberState.dead),
+      left: roster.count(MemberState.left),
+      health: this.#awareness.score,
+      probes: this.#probe.started,
+      failedProbes: this.#probe.failed,
+      inconclusiveProbes: this.#probe.inconclusive,
+      refutations: this.#membership.refutations,
+      suspicionsRaised: this.#membership.suspicionsRaised,
+      conflicts: this.#membership.conflicts,
+      errandsRefused: this.#errands.refused,
+      syncsMerged: this.#sync.merged,
+      syncsFailed: this.#syncsFailed,
+      refusals: this.#refusals,
+    };
+  }
+
+  // --- ticks
+
+  /** A tick that was missed is dropped, not made up for. */
+  #probeTick(nowMs: number): void {
+    this.#probeAtMs = nowMs + this.#config.probeIntervalMs;
+    this.#probe.start(nowMs);
+  }
+
+  #gossipTick(nowMs: number): void {
+    this.#gossipAtMs = nowMs + this.#config.gossipIntervalMs;
+    const { gossipNodes, gossipToTheDeadMs } = this.#config;
+    const { roster } = this;
+    const { broadcasts } = this.#effects;
+    if (broadcasts.queueDepth() + broadcasts.messageDepth() === 0) return;
+    // M-134: the recently dead too, so that one who is not dead can refute.
+    const isTarget = (member: MemberHandle): boolean => {
+      if (member === this.#self.handle) return false;
+      if (roster.isLive(member)) return true;
+      return roster.stateOf(member) === MemberState.dead && nowMs - roster.changedAtMs(member) <= gossipToTheDeadMs;
+    };
+    for (const member of roster.sample(gossipNodes, isTarget)) {
+      if (this.#effects.datagrams.gossip(roster.addressOf(member)) === 0) return;
+    }
+  }
+
+  #syncTick(nowMs: number): void {
+    const { roster } = this;
+    this.#syncAtMs = nowMs + this.#config.pushPullIntervalMs * syncScale(roster.liveCount);
+    const isPeer = (member: MemberHandle): boolean =>
+      member !== this.#self.handle && roster.stateOf(member) === MemberState.alive;
+    const [peer] = roster.sample(1, isPeer);
+    if (peer !== undefined) this.#effects.streams.sync(roster.addressOf(peer), peer);
+  }
+
+  // --- deadlines
+
+  /** Real time of the next suspicion to run out; while deaf, when the deafness ends at the latest. */
+  #suspicionAtMs(nowMs: number): number {
+    const heardMs = this.#suspicions.earliestHeardMs();
+    if (heardMs === never) return never;
+    const atMs = heardMs + this.#hearing.frozenMs(nowMs);
+    if (this.roster.liveCount < 3 || !this.#hearing.isDeaf(nowMs)) return atMs;
+    return Math.max(atMs, this.#hearing.deafUntilMs());
+  }
+
+  #nextSeq(): number {
+    this.#seq = (this.#seq + 1) >>> 0 || 1;
+    return this.#seq;
+  }
+}

@@ -1,0 +1,107 @@
+import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import { Evidence } from "../wire/generated/wire/evidence.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import type { AliveView, MemberRecord } from "../wire/records.js";
+import type { Directory } from "./effects.js";
+import type { Membership } from "./membership.js";
+import type { Roster } from "./roster.js";
+
+/** M-150: a state sync happens every interval x this, so that its cost per member stays bounded. */
+export function syncScale(members: number): number {
+  const threshold = 32;
+  if (members <= threshold) return 1;
+  return Math.ceil(Math.log2(members) - Math.log2(threshold)) + 1;
+}
+
+/** Anti-entropy with full states (M-150 to M-152). */
+export class Sync {
+  merged = 0;
+  readonly #roster: Roster;
+  readonly #membership: Membership;
+  readonly #directory: Directory;
+
+  constructor(roster: Roster, membership: Membership, directory: Directory) {
+    this.#roster = roster;
+    this.#membership = membership;
+    this.#directory = directory;
+  }
+
+  /** Everybody we know, the dead and the left included. */
+  localRecords(): MemberRecord[] {
+    const records: MemberRecord[] = [];
+    for (const member of this.#roster.members()) {
+      const ip = new Uint8Array(16);
+      const port = this.#directory.addressOf(this.#roster.addressOf(member), ip);
+      records.push({
+        name: this.#directory.nameOf(member),
+        ip,
+        port,
+        incarnation: this.#roster.incarnationOf(member),
+        state: this.#roster.stateOf(member),
+        meta: this.#roster.metaOf(member),
+      });
+    }
+    return records;
+  }
+
+  /**
+   * Applies a peer's state (M-152): its dead and suspects are only suspected here ("prefer suspicion to declaring
+   * dead"), as hearsay of the peer. Alive records first, so that a joiner knows whom the rest is about.
+   */
+  merge(nowMs: number, peer: MemberHandle, records: readonly MemberRecord[]): void {
+    this.merged++;
+    for (const record of records) {
+      if (record.state === MemberState.alive || record.state === MemberState.suspect) this.#mergeLive(nowMs, record);
+    }
+    for (const record of records) {
+      if (record.state !== MemberState.alive) this.#mergeAccused(nowMs, peer, record);
+    }
+  }
+
+  /** Whoever is suspected was alive at that incarnation; without this a joiner would not learn of it (E-12). */
+  #mergeLive(nowMs: number, record: MemberRecord): void {
+    const view = new RecordView(record);
+    const known = this.#directory.find(record.name);
+    if (record.state === MemberState.suspect && this.#roster.has(known)) return;
+    this.#membership.handleAlive(nowMs, known, record.incarnation, view);
+  }
+
+  #mergeAccused(nowMs: number, peer: MemberHandle, record: MemberRecord): void {
+    const subject = this.#directory.find(record.name);
+    const { incarnation, state } = record;
+    const isGone = state === MemberState.dead || state === MemberState.left;
+    if (isGone && !this.#roster.has(subject)) {
+      this.#membership.admitGone(nowMs, state, new RecordView(record), incarnation);
+    } else if (state === MemberState.left) {
+      const accusation = { subject, from: subject, incarnation, evidence: Evidence.farewell, ringIndex: -1 };
+      this.#membership.handleDeath(nowMs, accusation);
+    } else {
+      const accusation = { subject, from: peer, incarnation, evidence: Evidence.hearsay, ringIndex: -1 };
+      this.#membership.handleSuspect(nowMs, accusation);
+    }
+  }
+}
+
+/** Lets a record of a sync be handled like one in the receive ring. */
+class RecordView implements AliveView {
+  readonly ringIndex = -1;
+  readonly address: AddressHandle = 0;
+  readonly #record: MemberRecord;
+
+  constructor(record: MemberRecord) {
+    this.#record = record;
+  }
+
+  name(): string {
+    return this.#record.name;
+  }
+
+  ip(into: Uint8Array): number {
+    into.set(this.#record.ip);
+    return this.#record.port;
+  }
+
+  meta(): Uint8Array | null {
+    return this.#record.meta.length === 0 ? null : this.#record.meta;
+  }
+}
