@@ -22,6 +22,22 @@ const table = {
     message: "cannot bind %s: %s",
     remedy: "choose a free port (0 lets the system pick one) and an address of this machine",
   },
+  TATTLER_JOIN_FAILED: {
+    message: "no address could be joined: %s",
+    remedy: "give the address of at least one running member of this cluster",
+  },
+  TATTLER_MEMBER_UNKNOWN: {
+    message: "there is no member or address %s",
+    remedy: "give the name of a member that this node knows, or an address as ip:port",
+  },
+  TATTLER_DATAGRAM_TOO_LARGE: {
+    message: "%s bytes are more than the %s bytes that fit a datagram",
+    remedy: "send it to one member with { reliable: true }, send less, or raise datagramBytes on every node",
+  },
+  TATTLER_BUSY: {
+    message: "the send queue of this process is full",
+    remedy: "send more slowly; datagrams leave as fast as the system takes them",
+  },
   TATTLER_CLOSED: {
     message: "the node is closed",
     remedy: "create a new node; a closed one does not come back",

@@ -5,3 +5,14 @@ export function isMappedIpv4(ip: Uint8Array): boolean {
   }
   return ip[10] === 0xff && ip[11] === 0xff;
 }
+
+/** Writes an IPv4 address, given as a big-endian number, mapped into IPv6. */
+export function writeMappedIpv4(ip: number, into: Uint8Array): void {
+  into.fill(0, 0, 10);
+  into[10] = 0xff;
+  into[11] = 0xff;
+  into[12] = ip >>> 24;
+  into[13] = ip >>> 16;
+  into[14] = ip >>> 8;
+  into[15] = ip;
+}

@@ -1,0 +1,86 @@
+/** What the application may plug into a node. All methods are optional and run on the JavaScript thread. */
+export interface Delegates {
+  /**
+   * The application's state, sent with every state sync in both directions (M-084).
+   * @param join whether the sync is a join.
+   */
+  localState?(join: boolean): Uint8Array;
+  /** The other side's application state, after the memberships were merged. Not called when it is empty. */
+  mergeRemoteState?(state: Uint8Array, join: boolean): void;
+  /**
+   * Asked on both ends of a join, before anything is merged and before the joiner learns anything about us (E-75).
+   * Return or throw a reason to refuse; return nothing to agree.
+   */
+  allowMerge?(members: readonly MemberClaim[]): string | undefined;
+  /** Asked for every alive that would change something. False drops it (M-088). */
+  allowAlive?(member: MemberClaim): boolean;
+  /** A known name is claimed by another address; the claim was ignored (M-086). */
+  onConflict?(conflict: Conflict): void;
+  /** A probe was answered directly, after so many milliseconds (M-089). */
+  onRoundTrip?(member: string, rttMs: number): void;
+}
+
+/** A member as somebody else claims it to be. */
+export interface MemberClaim {
+  readonly name: string;
+  /** `ip:port`. */
+  readonly address: string;
+  readonly state: MemberStateName;
+  readonly meta: Uint8Array;
+}
+
+export interface Conflict {
+  readonly name: string;
+  /** Where we know the member to be. */
+  readonly address: string;
+  /** Where the other one claims to be. */
+  readonly claimedBy: string;
+}
+
+export type MemberStateName = "alive" | "suspect" | "dead" | "left";
+
+/** A member as this node knows it: a frozen snapshot. */
+export interface Member {
+  readonly name: string;
+  /** `ip:port`, for UDP and TCP. */
+  readonly address: string;
+  readonly state: MemberStateName;
+  /** Grows with every change that the member announces about itself. */
+  readonly incarnation: number;
+  readonly meta: Uint8Array;
+}
+
+/** A user payload. */
+export interface Message {
+  /** Name of the sender, or of the origin of a broadcast. */
+  readonly from: string;
+  readonly payload: Uint8Array;
+  /** Sent to this node alone, not broadcast. */
+  readonly direct: boolean;
+  /** Came over TCP; its sender got a receipt. */
+  readonly reliable: boolean;
+}
+
+/** Events of a node and what their listeners get. */
+export interface NodeEvents {
+  /** A member is new, or is back after it left. */
+  join: Member;
+  /** A member changed its metadata. */
+  update: Member;
+  /** A member left in good order. */
+  leave: Member;
+  /** A member is suspected; it may refute. For observers. */
+  suspect: Member;
+  /** A member was declared dead. */
+  fail: Member;
+  /** A member that was declared dead is alive. */
+  recover: Member;
+  message: Message;
+  /** A listener or delegate threw, or a background exchange failed in a way worth knowing. */
+  error: Error;
+}
+
+export type NodeEventName = keyof NodeEvents;
+
+/** One event as the async iterator gives it. */
+export type NodeEvent = { [E in NodeEventName]: { readonly type: E; readonly detail: NodeEvents[E] } }[NodeEventName];

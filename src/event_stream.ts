@@ -1,0 +1,105 @@
+import type { NodeEvent, NodeEventName, NodeEvents } from "./delegates.js";
+
+type Listener<E extends NodeEventName> = (detail: NodeEvents[E]) => void;
+type AnyListener = (detail: never) => void;
+
+/** Typed listeners and iterators over the events of one node. */
+export class EventHub {
+  readonly #listeners = new Map<NodeEventName, Set<AnyListener>>();
+  readonly #streams = new Set<EventStream>();
+
+  add<E extends NodeEventName>(event: E, listener: Listener<E>): void {
+    let listeners = this.#listeners.get(event);
+    if (listeners === undefined) this.#listeners.set(event, (listeners = new Set()));
+    listeners.add(listener);
+  }
+
+  remove<E extends NodeEventName>(event: E, listener: Listener<E>): void {
+    this.#listeners.get(event)?.delete(listener);
+  }
+
+  /**
+   * Calls every listener. What one throws goes to the `error` listeners; without any, or when one of those throws,
+   * it becomes a process warning. It never reaches the node.
+   */
+  emit<E extends NodeEventName>(event: E, detail: NodeEvents[E]): void {
+    const listeners = this.#listeners.get(event);
+    for (const stream of this.#streams) stream.push({ type: event, detail } as NodeEvent);
+    if (event === "error" && (listeners === undefined || listeners.size === 0)) return warn(detail as Error);
+    if (listeners === undefined) return;
+    for (const listener of [...listeners]) {
+      try {
+        (listener as Listener<E>)(detail);
+      } catch (thrown) {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+        if (event === "error") warn(error);
+        else this.emit("error", error);
+      }
+    }
+  }
+
+  stream(capacity: number): EventStream {
+    const stream = new EventStream(capacity, () => this.#streams.delete(stream));
+    this.#streams.add(stream);
+    return stream;
+  }
+
+  /** Ends every iterator. */
+  end(): void {
+    for (const stream of this.#streams) stream.end();
+  }
+}
+
+/** Events in order, as an async iterator. When its reader is too slow the oldest events go, and are counted. */
+export class EventStream implements AsyncIterableIterator<NodeEvent> {
+  /** Events lost because more than `capacity` were waiting. */
+  dropped = 0;
+  readonly #waiting: NodeEvent[] = [];
+  readonly #readers: ((result: IteratorResult<NodeEvent>) => void)[] = [];
+  readonly #capacity: number;
+  readonly #onEnd: () => void;
+  #isEnded = false;
+
+  constructor(capacity: number, onEnd: () => void) {
+    this.#capacity = capacity;
+    this.#onEnd = onEnd;
+  }
+
+  push(event: NodeEvent): void {
+    if (this.#isEnded) return;
+    const reader = this.#readers.shift();
+    if (reader !== undefined) return reader({ value: event, done: false });
+    if (this.#waiting.length >= this.#capacity) {
+      this.#waiting.shift();
+      this.dropped++;
+    }
+    this.#waiting.push(event);
+  }
+
+  end(): void {
+    this.#isEnded = true;
+    this.#onEnd();
+    for (const reader of this.#readers.splice(0)) reader({ value: undefined, done: true });
+  }
+
+  next(): Promise<IteratorResult<NodeEvent>> {
+    const event = this.#waiting.shift();
+    if (event !== undefined) return Promise.resolve({ value: event, done: false });
+    if (this.#isEnded) return Promise.resolve({ value: undefined, done: true });
+    return new Promise((resolve) => this.#readers.push(resolve));
+  }
+
+  return(): Promise<IteratorResult<NodeEvent>> {
+    this.#waiting.length = 0;
+    this.end();
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+function warn(error: Error): void {
+  process.emitWarning(error);
+}

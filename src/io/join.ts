@@ -1,0 +1,110 @@
+import type { Config } from "../config.js";
+import { TattlerError, tattlerError } from "../errors.js";
+import { formatAddress, formatIp, parseAddress } from "./address.js";
+import type { OpenedNode } from "./open.js";
+import { type ResolvedAddress, resolve } from "./resolve.js";
+
+/** What became of one address. */
+export interface JoinAttempt {
+  readonly address: string;
+  /** `joined`, `skipped` because it is our own, or `failed`. */
+  readonly outcome: "joined" | "skipped" | "failed";
+  /** The name of the member there; null when it did not answer. */
+  readonly peer: string | null;
+  readonly error: Error | null;
+}
+
+export interface JoinResult {
+  /** Addresses that answered. */
+  readonly joined: number;
+  readonly attempts: readonly JoinAttempt[];
+}
+
+interface JoinRequest {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Contacted at the same time (E-56: memberlist asks one after the other). */
+const parallelContacts = 8;
+/** A member that serves as many streams as it may is asked again after this long, doubling each time. */
+const busyRetryMs = 50;
+const busyAttempts = 6;
+
+/** Joins through any number of addresses. Errors: TATTLER_JOIN_FAILED, TATTLER_ADDRESS_INVALID. */
+export async function joinAll(
+  node: OpenedNode, config: Config, addresses: readonly string[], request: JoinRequest,
+): Promise<JoinResult> {
+  const parsed = addresses.map((text) => ({ text, ...parseAddress(text, { defaultPort: node.port }) }));
+  const attempts: JoinAttempt[] = [];
+  const queue = [...parsed];
+  const contact = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      attempts.push(...(await joinOne(node, config, next, request)));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(parallelContacts, queue.length) }, contact));
+  const joined = attempts.filter((attempt) => attempt.outcome === "joined").length;
+  const failures = attempts.filter((attempt) => attempt.outcome === "failed");
+  if (joined > 0 || failures.length === 0) return { joined, attempts };
+  const reasons = failures.map(({ address, error }) => `${address}: ${error?.message ?? "unknown"}`);
+  throw tattlerError("TATTLER_JOIN_FAILED", [reasons.join(" | ")], failures[0]?.error);
+}
+
+async function joinOne(
+  node: OpenedNode, config: Config, target: { text: string; host: string; port: number }, request: JoinRequest,
+): Promise<JoinAttempt[]> {
+  try {
+    const resolved = await resolve(target.host, target.port, request.signal ? { signal: request.signal } : {});
+    return await Promise.all(resolved.map((address) => joinAddress(node, config, address, request)));
+  } catch (error) {
+    return [{ address: target.text, outcome: "failed", peer: null, error: error as Error }];
+  }
+}
+
+async function joinAddress(
+  node: OpenedNode, config: Config, target: ResolvedAddress, request: JoinRequest,
+): Promise<JoinAttempt> {
+  const address = formatAddress(target.ip, target.port);
+  if (address === node.host.addressText(node.host.swim.roster.addressOf(node.self))) {
+    return { address, outcome: "skipped", peer: config.name, error: null };
+  }
+  try {
+    const peer = await tradeStates(node, config, target, request);
+    return { address, outcome: "joined", peer, error: null };
+  } catch (error) {
+    return { address, outcome: "failed", peer: null, error: error as Error };
+  }
+}
+
+async function tradeStates(
+  node: OpenedNode, config: Config, target: ResolvedAddress, request: JoinRequest,
+): Promise<string> {
+  const { host, driver } = node;
+  const reply = await whileBusy(request.signal, () =>
+    node.streams.sync(formatIp(target.ip), target.port, {
+      records: () => host.swim.localRecords(),
+      userState: host.localState(true),
+      join: true,
+      timeoutMs: request.timeoutMs ?? config.streamTimeoutMs,
+      signal: request.signal,
+    }));
+  if (host.isClosed) throw tattlerError("TATTLER_CLOSED");
+  const accepted = host.vet(reply.records, true);
+  if (typeof accepted === "string") throw tattlerError("TATTLER_JOIN_REFUSED", ["this node's own delegate", accepted]);
+  driver.perform(host, (nowMs) => host.merge(nowMs, reply.peer, accepted, reply.userState, true));
+  return reply.peer;
+}
+
+/** Tries again, less and less often, as long as the other side is merely busy. */
+async function whileBusy<T>(signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const isBusy = error instanceof TattlerError && error.code === "TATTLER_STREAM_BUSY";
+      if (!isBusy || tries >= busyAttempts || signal?.aborted === true) throw error;
+      await new Promise((resolveWait) => setTimeout(resolveWait, busyRetryMs * 2 ** (tries - 1)));
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import type { Backend } from "../config.js";
+import { tattlerError } from "../errors.js";
+import type { Addon, Hub } from "../wire/addon.js";
+
+/**
+ * Descriptors between two wake-ups. At 250,000 datagrams a second JavaScript may be away for a tenth of a second
+ * before anything is dropped.
+ */
+const ringRecords = 32_768;
+/** Room for as many datagrams of 256 bytes. */
+const slabBytes = 8 * 2 ** 20;
+const transmitBytes = 4 * 2 ** 20;
+const maxEndpoints = 8192;
+const maxDatagramBytes = 65_535;
+
+let loaded: Addon | null = null;
+
+/** The native addon. Errors: TATTLER_ADDON_MISSING. */
+export function loadAddon(): Addon {
+  if (loaded === null) {
+    const require = createRequire(import.meta.url);
+    try {
+      const root = packageRoot(require);
+      loaded = require("node-gyp-build")(root) as Addon;
+    } catch (error) {
+      throw tattlerError("TATTLER_ADDON_MISSING", [error instanceof Error ? error.message : String(error)], error);
+    }
+  }
+  return loaded;
+}
+
+/** A hub with the memory it fills. */
+export interface HubMemory {
+  readonly hub: Hub;
+  readonly ring: ArrayBuffer;
+  readonly slab: ArrayBuffer;
+  readonly counters: BigUint64Array;
+  readonly heardMs: Float64Array;
+}
+
+/** Allocates in V8, because some builds refuse memory from elsewhere, and lets C++ fill it. */
+export function openHub(addon: Addon, backend: Backend | "manual", onWake: () => void): HubMemory {
+  const { layout } = addon;
+  const ring = new ArrayBuffer(ringRecords * layout.recordWords * 4);
+  const slab = new ArrayBuffer(slabBytes);
+  const counters = new ArrayBuffer(maxEndpoints * layout.countersPerEndpoint * 8);
+  const heard = new ArrayBuffer(maxEndpoints * 8);
+  const chosen = backend === "auto" ? (process.platform === "linux" ? "linux" : "posix") : backend;
+  const sizes = { maxEndpoints, transmitBytes, maxDatagramBytes, poison: false };
+  const hub = new addon.Hub({ backend: chosen, ring, slab, counters, heard, ...sizes }, onWake);
+  return { hub, ring, slab, counters: new BigUint64Array(counters), heardMs: new Float64Array(heard) };
+}
+
+/** The directory with package.json: the addon lies in its build/ or prebuilds/. */
+function packageRoot(require: NodeJS.Require): string {
+  for (const up of ["../..", "../../..", "../../../.."]) {
+    const directory = fileURLToPath(new URL(up, import.meta.url));
+    try {
+      if (require(`${directory}/package.json`).name === "tattler") return directory;
+    } catch {
+      // not there: one further up
+    }
+  }
+  throw new Error("the package root was not found");
+}

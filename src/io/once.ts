@@ -1,0 +1,83 @@
+import type { MemberHandle } from "../wire/addon.js";
+
+/** Sequence numbers of one origin that can be told apart. */
+const windowBits = 1024;
+
+interface Window {
+  high: number;
+  readonly seen: Uint32Array;
+}
+
+/**
+ * Delivers each broadcast once. A broadcast is known by its origin, by a number that is random per start of the
+ * origin, and by a counter; a window slides over the counter. What is too old to tell counts as a duplicate.
+ */
+export class OnceFilter {
+  duplicates = 0;
+  readonly #windows = new Map<number, Window>();
+  readonly #maxWindows: number;
+
+  /** @param maxWindows origins remembered; then the one longest unheard is forgotten. */
+  constructor(maxWindows: number) {
+    this.#maxWindows = maxWindows;
+  }
+
+  get size(): number {
+    return this.#windows.size;
+  }
+
+  /** True the first time. */
+  accept(origin: MemberHandle, boot: number, counter: number): boolean {
+    const window = this.#windowOf(origin * 2 ** 32 + boot, counter);
+    const ahead = (counter - window.high) | 0;
+    if (ahead > 0) slide(window, counter, ahead);
+    const isFresh = -ahead < windowBits && mark(window, counter);
+    if (!isFresh) this.duplicates++;
+    return isFresh;
+  }
+
+  /** The origin's handle means somebody else from now on. */
+  forget(origin: MemberHandle): void {
+    for (const key of this.#windows.keys()) {
+      if (Math.floor(key / 2 ** 32) === origin) this.#windows.delete(key);
+    }
+  }
+
+  #windowOf(key: number, counter: number): Window {
+    const known = this.#windows.get(key);
+    if (known !== undefined) {
+      // A Map keeps insertion order: the first key is the one longest unheard.
+      this.#windows.delete(key);
+      this.#windows.set(key, known);
+      return known;
+    }
+    if (this.#windows.size >= this.#maxWindows) {
+      const [oldest] = this.#windows.keys();
+      if (oldest !== undefined) this.#windows.delete(oldest);
+    }
+    const window = { high: counter, seen: new Uint32Array(windowBits / 32) };
+    this.#windows.set(key, window);
+    return window;
+  }
+}
+
+/** Moves the window up and clears the places of numbers that were skipped. */
+function slide(window: Window, counter: number, ahead: number): void {
+  if (ahead >= windowBits) window.seen.fill(0);
+  else for (let i = 1; i <= ahead; i++) clear(window, window.high + i);
+  window.high = counter;
+}
+
+function mark(window: Window, counter: number): boolean {
+  const bit = counter & (windowBits - 1);
+  const word = window.seen[bit >>> 5] as number;
+  const mask = 1 << (bit & 31);
+  if ((word & mask) !== 0) return false;
+  window.seen[bit >>> 5] = word | mask;
+  return true;
+}
+
+function clear(window: Window, counter: number): void {
+  const bit = counter & (windowBits - 1);
+  window.seen[bit >>> 5] = (window.seen[bit >>> 5] as number) & ~(1 << (bit & 31));
+}

@@ -1,0 +1,162 @@
+import type { Config } from "../config.js";
+import type { Delegates } from "../delegates.js";
+import { tattlerError } from "../errors.js";
+import type { AddressHandle, Endpoint, MemberHandle } from "../wire/addon.js";
+import type { MemberRecord } from "../wire/records.js";
+import { formatAddress, formatIp, parseAddress, parseIp } from "./address.js";
+import { acquireDriver, type Driver, makeKeyring, releaseDriver } from "./driver.js";
+import { type Emit, Host } from "./host.js";
+import { loadAddon } from "./native.js";
+import { chooseAdvertiseIp, resolve } from "./resolve.js";
+import { type FrameSealer, Streams, type SyncAnswer } from "./streams.js";
+
+/** A node with its sockets open and its core running. */
+export interface OpenedNode {
+  readonly host: Host;
+  readonly driver: Driver;
+  readonly streams: Streams;
+  readonly self: MemberHandle;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** UDP ports tried when the system picks one, because TCP's choice may be taken on UDP (M-003). */
+const portAttempts = 10;
+
+interface Sockets {
+  readonly streams: Streams;
+  readonly endpoint: Endpoint;
+}
+
+/** What answers on the streams; filled in once the node stands. */
+interface Late {
+  endpoint: Endpoint | null;
+  host: Host | null;
+}
+
+/** Opens both sockets, introduces the node to itself and starts it. */
+export async function openNode(config: Config, delegates: Delegates, emit: Emit): Promise<OpenedNode> {
+  const bind = parseAddress(config.bind, { defaultPort: 7946, allowPortZero: true });
+  const [bound] = await resolve(bind.host, bind.port);
+  if (bound === undefined) throw tattlerError("TATTLER_ADDRESS_UNRESOLVED", [bind.host, "it has no address"]);
+  const advertised = advertisedBy(config, bound.ip);
+  const driver = acquireDriver(config.backend);
+  const { hub } = driver;
+  const self = hub.intern(config.name);
+  const late: Late = { endpoint: null, host: null };
+  let opened: Sockets | null = null;
+  try {
+    if (self === 0) throw tattlerError("TATTLER_BIND_FAILED", [config.name, "its name collides with another"]);
+    opened = await openSockets(config, bound.ip, bind.port, self, driver, late);
+  } catch (error) {
+    hub.release(self);
+    releaseDriver(config.backend);
+    throw error;
+  }
+  const { streams, endpoint } = opened;
+  const selfAddress = hub.internAddress(advertised.ip, advertised.port || endpoint.port);
+  const host = new Host({ config, driver, endpoint, streams, self, selfAddress, delegates, emit });
+  late.host = host;
+  driver.add(host);
+  driver.perform(host, (nowMs) => host.swim.start(nowMs));
+  const close = (): Promise<void> => closeNode(config, driver, host, streams, { self, selfAddress });
+  return { host, driver, streams, self, port: endpoint.port, close };
+}
+
+async function closeNode(
+  config: Config, driver: Driver, host: Host, streams: Streams,
+  handles: { readonly self: MemberHandle; readonly selfAddress: AddressHandle },
+): Promise<void> {
+  host.isClosed = true;
+  host.onClose?.();
+  driver.remove(host);
+  host.endpoint.close();
+  host.swim.stop();
+  driver.hub.releaseAddress(handles.selfAddress);
+  driver.hub.release(handles.self);
+  await streams.close();
+  releaseDriver(config.backend);
+}
+
+function advertisedBy(config: Config, boundIp: Uint8Array): { ip: Uint8Array; port: number } {
+  if (config.advertise === null) return { ip: chooseAdvertiseIp(boundIp), port: 0 };
+  const { host, port } = parseAddress(config.advertise, { defaultPort: 0, allowPortZero: true });
+  const ip = parseIp(host);
+  if (ip !== null) return { ip, port };
+  throw tattlerError("TATTLER_OPTION_INVALID", ["advertise", `"${host}" is not an IP address`, "give one as text"]);
+}
+
+async function openSockets(
+  config: Config, ip: Uint8Array, port: number, self: MemberHandle, driver: Driver, late: Late,
+): Promise<Sockets> {
+  for (let attempt = 1; ; attempt++) {
+    const streams = makeStreams(config, ip, port, driver, late);
+    const granted = await streams.listen();
+    try {
+      const endpoint = openEndpoint(config, ip, granted, self, driver);
+      late.endpoint = endpoint;
+      return { streams, endpoint };
+    } catch (error) {
+      await streams.close();
+      if (port !== 0 || attempt >= portAttempts) throw error;
+    }
+  }
+}
+
+function openEndpoint(config: Config, ip: Uint8Array, port: number, self: MemberHandle, driver: Driver): Endpoint {
+  const { cluster, stallToleranceMs, datagramBytes, retransmitMult, queueRecords, messageShare } = config;
+  const tuning = { cluster, stallToleranceMs, datagramBytes, retransmitMult, queueRecords, messageShare };
+  try {
+    return driver.hub.open({ ip, port, self, keyring: makeKeyring(config.keys), ...tuning });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw tattlerError("TATTLER_BIND_FAILED", [`${formatAddress(ip, port)} (UDP)`, reason], error);
+  }
+}
+
+function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Driver, late: Late): Streams {
+  const { cluster, maxStreams, maxSyncRecords, maxMessageBytes, streamTimeoutMs } = config;
+  const sealer: FrameSealer = {
+    seal: (frame, context) => late.endpoint?.seal(frame, context) ?? new Uint8Array(0),
+    open: (chunk, context) => late.endpoint?.open(chunk, context) ?? 0,
+  };
+  return new Streams({
+    host: formatIp(ip),
+    port,
+    clusterTag: loadAddon().clusterTag(cluster),
+    cluster,
+    sealer,
+    selfName: () => config.name,
+    maxStreams,
+    maxSyncRecords,
+    maxMessageBytes,
+    maxMetaBytes: config.metaMaxBytes,
+    streamTimeoutMs,
+    handlers: {
+      onSync: (peer, records, state, join) => answerSync(driver, late.host, peer, records, state, join),
+      onMessage: (peer, payload) => {
+        const { host } = late;
+        if (host !== null) driver.perform(host, () => host.handleReliableMessage(peer, payload));
+      },
+      onPing: (target) => target === config.name,
+      onHandlerError: (error) => {
+        late.host?.asks(() => {
+          throw error;
+        }, undefined);
+      },
+    },
+  });
+}
+
+/** Our state goes out as it was before theirs came in; a refused peer learns nothing (E-75). */
+function answerSync(
+  driver: Driver, host: Host | null, peer: string, records: readonly MemberRecord[], state: Uint8Array, join: boolean,
+): SyncAnswer {
+  if (host === null || host.isClosed) return { refuse: "the node is starting or closing" };
+  const accepted = host.vet(records, join);
+  if (typeof accepted === "string") return { refuse: accepted };
+  const answer = { records: host.swim.localRecords(), userState: host.localState(join) };
+  driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
+  return answer;
+}
+
