@@ -5,12 +5,12 @@ import { tattlerError } from "../errors.js";
 import type { Addon, Hub } from "../wire/addon.js";
 
 /**
- * Descriptors between two wake-ups. At 250,000 datagrams a second JavaScript may be away for a tenth of a second
+ * Descriptors between two wake-ups. At 250,000 datagrams a second JavaScript may be away for a quarter of a second
  * before anything is dropped.
  */
-const ringRecords = 32_768;
+const ringRecords = 65_536;
 /** Room for as many datagrams of 256 bytes. */
-const slabBytes = 8 * 2 ** 20;
+const slabBytes = 16 * 2 ** 20;
 const transmitBytes = 4 * 2 ** 20;
 const maxEndpoints = 8192;
 const maxDatagramBytes = 65_535;

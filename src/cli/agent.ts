@@ -1,0 +1,190 @@
+import { readFileSync, statSync } from "node:fs";
+import { type GossipOptions, type Profile, parseOption } from "../config.js";
+import type { Member, Message } from "../delegates.js";
+import { GossipNode } from "../node.js";
+import { parseFlags, UsageError } from "./usage.js";
+
+const flagTypes = {
+  name: { type: "string" },
+  bind: { type: "string", default: "127.0.0.1:7946" },
+  join: { type: "string", multiple: true, default: [] as string[] },
+  "key-file": { type: "string" },
+  key: { type: "string" },
+  cluster: { type: "string" },
+  profile: { type: "string" },
+  meta: { type: "string" },
+  log: { type: "string", default: "pretty" },
+  set: { type: "string", multiple: true, default: [] as string[] },
+} as const;
+
+/** First wait before an address that could not be joined is tried again; doubles up to the last. */
+const joinRetryMs = 500;
+const joinRetryMaxMs = 10_000;
+/** Signal to exit: the leave gets this long, so that the whole takes less than 5 s. */
+const leaveMs = 3500;
+
+type Write = (event: string, member: Member | null, extra?: Record<string, unknown>) => void;
+
+/** `tattler agent`: one node in this process until it is told to stop. */
+export async function runAgent(args: string[]): Promise<number> {
+  const flags = parseFlags(args, flagTypes);
+  const options = readOptions(flags);
+  if (flags.log !== "json" && flags.log !== "pretty") {
+    throw new UsageError(`--log ${flags.log} is not a format`, "give json or pretty");
+  }
+  process.stdout.on("error", () => process.exit(1)); // the reader is gone
+  const node = await GossipNode.create(options);
+  const write = flags.log === "json" ? jsonWriter(node) : prettyWriter(node);
+  listen(node, write);
+  write("ready", node.self);
+  const stopping = new AbortController();
+  const stopped = stopOnSignal(node, write, stopping);
+  void keepJoining(node, flags.join ?? [], stopping.signal);
+  return stopped;
+}
+
+function listen(node: GossipNode, write: Write): void {
+  for (const event of ["join", "update", "leave", "fail", "recover"] as const) {
+    node.on(event, (member) => write(event, member));
+  }
+  node.on("message", (message) => write("message", node.member(message.from) ?? null, describe(message)));
+  node.on("error", (error) => console.error(`tattler: ${error.message}`));
+}
+
+function describe(message: Message): Record<string, unknown> {
+  const text = textOf(message.payload);
+  const { from, reliable, direct } = message;
+  if (text !== null) return { from, payload: text, encoding: "utf8", reliable, direct };
+  return { from, payload: Buffer.from(message.payload).toString("base64"), encoding: "base64", reliable, direct };
+}
+
+// --- output
+
+function jsonWriter(node: GossipNode): Write {
+  return (event, member, extra = {}) => {
+    const line = { ts: new Date().toISOString(), event, member: member && memberJson(member), members: node.memberCount };
+    process.stdout.write(`${JSON.stringify({ ...line, ...extra })}\n`);
+  };
+}
+
+function prettyWriter(node: GossipNode): Write {
+  return (event, member, extra = {}) => {
+    const time = new Date().toISOString().slice(11, 23);
+    const who = member === null ? "" : ` ${member.name} ${member.address}`;
+    const payload = typeof extra.payload === "string" ? ` ${JSON.stringify(extra.payload)}` : "";
+    process.stdout.write(`${time} ${event.padEnd(8)}${who}${payload} (${node.memberCount} members)\n`);
+  };
+}
+
+function memberJson(member: Member): Record<string, unknown> {
+  const { name, address, meta } = member;
+  const text = textOf(meta);
+  return text !== null ? { name, address, meta: text } : { name, address, metaBase64: Buffer.from(meta).toString("base64") };
+}
+
+/** The text, or null when the bytes are not UTF-8. */
+function textOf(bytes: Uint8Array): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+// --- joining
+
+/** Tries until an address answers; a node that is alone keeps looking. */
+async function keepJoining(node: GossipNode, addresses: readonly string[], signal: AbortSignal): Promise<void> {
+  for (let waitMs = joinRetryMs; addresses.length > 0 && !signal.aborted; waitMs = Math.min(waitMs * 2, joinRetryMaxMs)) {
+    try {
+      await node.join(addresses, { signal });
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      console.error(`tattler: ${(error as Error).message}; next try in ${waitMs} ms`);
+      await pause(waitMs, signal);
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+// --- stopping
+
+/** Leaves on the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopOnSignal(node: GossipNode, write: Write, stopping: AbortController): Promise<number> {
+  return new Promise((resolve) => {
+    const stop = async (): Promise<void> => {
+      if (stopping.signal.aborted) process.exit(1);
+      stopping.abort();
+      await node.leave({ timeoutMs: leaveMs });
+      write("stopped", node.self, { stats: node.stats.counters, streams: node.stats.streams });
+      await node.close();
+      process.off("SIGINT", handle).off("SIGTERM", handle);
+      resolve(0);
+    };
+    const handle = (): void => void stop();
+    process.on("SIGINT", handle).on("SIGTERM", handle);
+  });
+}
+
+// --- options
+
+type Flags = ReturnType<typeof parseFlags<typeof flagTypes>>;
+
+function readOptions(flags: Flags): GossipOptions {
+  if (flags.name === undefined) throw new UsageError("--name is missing", "give the node a unique name");
+  const set: Partial<GossipOptions> = {};
+  for (const pair of flags.set ?? []) {
+    const equals = pair.indexOf("=");
+    if (equals < 1) throw new UsageError(`--set ${pair} is not option=value`, "for example --set gossipNodes=4");
+    Object.assign(set, parseOption(pair.slice(0, equals), pair.slice(equals + 1)));
+  }
+  const key = readKey(flags);
+  return {
+    ...set,
+    name: flags.name,
+    ...(flags.bind === undefined ? {} : { bind: flags.bind }),
+    ...(key === null ? {} : { keys: [key] }),
+    ...(flags.cluster === undefined ? {} : { cluster: flags.cluster }),
+    ...(flags.profile === undefined ? {} : { profile: flags.profile as Profile }),
+    ...(flags.meta === undefined ? {} : { meta: flags.meta }),
+  };
+}
+
+function readKey(flags: Flags): Uint8Array | null {
+  const file = flags["key-file"];
+  if (flags.key !== undefined && file !== undefined) {
+    throw new UsageError("--key and --key-file are both given", "give one of them");
+  }
+  if (flags.key !== undefined) return decodeKey(Buffer.from(flags.key), "--key");
+  if (file === undefined) return null;
+  let content: Buffer;
+  try {
+    content = readFileSync(file);
+    if ((statSync(file).mode & 0o077) !== 0) {
+      console.error(`tattler: others than its owner may read ${file}; run chmod 600 ${file}`);
+    }
+  } catch (error) {
+    throw new UsageError(`--key-file ${file} cannot be read: ${(error as Error).message}`, "check the path");
+  }
+  return decodeKey(content, `--key-file ${file}`);
+}
+
+/** Base64 text, or the raw bytes of a key. Never shows them. */
+function decodeKey(content: Buffer, flag: string): Uint8Array {
+  const text = content.toString("latin1").trim();
+  const isBase64 = /^[A-Za-z0-9+/]+={0,2}$/.test(text) && text.length % 4 === 0;
+  const key = isBase64 ? Buffer.from(text, "base64") : content;
+  if ([16, 24, 32].includes(key.length)) return new Uint8Array(key);
+  const remedy = "give 16, 24 or 32 bytes in base64, as `tattler keygen` prints them";
+  throw new UsageError(`${flag} holds ${key.length} bytes`, remedy);
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { TattlerError } from "../errors.js";
+import { runAgent } from "./agent.js";
+import { runKeygen } from "./keygen.js";
+import { runStart } from "./start.js";
+import { UsageError } from "./usage.js";
+
+const usage = `tattler: encrypted gossip membership
+
+  tattler start [--nodes 200] [--seed 1] [--json]
+      form a cluster in this process, crash a node, let one leave, and report
+  tattler agent --name NAME [--bind 127.0.0.1:7946] [--join host:port]...
+      [--key-file FILE | --key BASE64] [--cluster NAME] [--profile lan|wan|local]
+      [--meta TEXT] [--log json|pretty] [--set option=value]...
+      one node in this process, until SIGINT or SIGTERM
+  tattler keygen [--bits 128|192|256]
+      a new key, as base64
+  tattler --version | --help`;
+
+const commands: Record<string, (args: string[]) => Promise<number>> = {
+  start: runStart,
+  agent: runAgent,
+  keygen: runKeygen,
+};
+
+async function main(args: string[]): Promise<number> {
+  const [name = "--help", ...rest] = args;
+  if (name === "--help" || name === "-h" || name === "help") {
+    console.log(usage);
+    return 0;
+  }
+  if (name === "--version") {
+    console.log(version());
+    return 0;
+  }
+  const command = commands[name];
+  if (command === undefined) throw new UsageError(`there is no command ${name}`, "see tattler --help");
+  return command(rest);
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+function fail(error: unknown): number {
+  const isUsage = error instanceof UsageError || (error instanceof TattlerError && error.code.includes("OPTION"));
+  const text = error instanceof Error ? error.message : String(error);
+  console.error(`tattler: ${text}`);
+  return isUsage ? 2 : 1;
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error) => {
+    process.exitCode = fail(error);
+  },
+);
