@@ -20,8 +20,13 @@ async function check() {
 /** flatc takes half a second; skip it while neither its inputs nor its outputs have changed. */
 async function buildSchema() {
   const stamp = join(root, "build/schema.stamp");
-  const outputs = ["native/gossip_generated.h", ...readdirSync(join(root, "src/wire/generated"), { recursive: true })
-    .filter((name) => name.endsWith(".ts")).sort().map((name) => `src/wire/generated/${name}`)];
+  const outputs = [
+    "native/gossip_generated.h",
+    ...readdirSync(join(root, "src/wire/generated"), { recursive: true })
+      .filter((name) => name.endsWith(".ts"))
+      .sort()
+      .map((name) => `src/wire/generated/${name}`),
+  ];
   const hash = () => {
     const sum = createHash("sha256");
     for (const path of [...schemaInputs(), ...outputs]) {

@@ -26,7 +26,7 @@ export interface GossipOptions {
 
   /** Time between probes. Range 10 to 3,600,000; 0 disables. Default 1,000 (wan 5,000). */
   readonly probeIntervalMs?: number;
-  /** Wait for a direct ack before asking helpers; less than probeIntervalMs (E-05). Default 500 (wan 3,000, local 200). */
+  /** Wait for a direct ack; less than probeIntervalMs (E-05). Default 500 (wan 3,000, local 200). */
   readonly probeTimeoutMs?: number;
   /** Helpers asked to ping an unresponsive member. Range 0 to 32. Default 3 (local 1). */
   readonly indirectChecks?: number;
@@ -46,7 +46,7 @@ export interface GossipOptions {
   readonly suspicionMaxTimeoutMult?: number;
   /** Bound of the health score plus 1; time-outs grow up to this factor. Range 1 to 64. Default 8. */
   readonly awarenessMaxMultiplier?: number;
-  /** Time between full state syncs, scaled up from 33 members on. 0 disables. Default 30,000 (wan 60,000, local 15,000). */
+  /** Time between full state syncs, longer from 33 members on. 0: none. Default 30,000 (wan 60,000, local 15,000). */
   readonly pushPullIntervalMs?: number;
   /** Deadline of one TCP exchange. Range 100 to 600,000. Default 10,000 (wan 30,000, local 1,000). */
   readonly streamTimeoutMs?: number;
@@ -60,7 +60,7 @@ export interface GossipOptions {
   readonly datagramBytes?: number;
   /** Longest metadata of any member, in bytes. Range 0 to 4,096, and must fit a datagram. Default 512. */
   readonly metaMaxBytes?: number;
-  /** Most records waiting to be gossiped, membership and messages each; then the most sent are dropped. Default 8,192. */
+  /** Most records waiting, membership and messages each; then the most sent are dropped. Default 8,192. */
   readonly queueRecords?: number;
   /** Share of each datagram kept for user messages while some wait. Range 0 to 1. Default 0.25. */
   readonly messageShare?: number;
@@ -128,7 +128,18 @@ type NumberOption = keyof typeof numbers;
 
 const profiles: readonly Profile[] = ["lan", "wan", "local"];
 const backends: readonly Backend[] = ["auto", "linux", "posix"];
-const others = ["name", "profile", "bind", "advertise", "cluster", "keys", "meta", "seed", "backend", "tcpPing"] as const;
+const others = [
+  "name",
+  "profile",
+  "bind",
+  "advertise",
+  "cluster",
+  "keys",
+  "meta",
+  "seed",
+  "backend",
+  "tcpPing",
+] as const;
 
 /** The names of all options. */
 export const optionNames: readonly string[] = [...others, ...Object.keys(numbers)];
@@ -171,7 +182,8 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
   }
   switch (name) {
     case "tcpPing":
-      if (text !== "true" && text !== "false") throw invalid(name, `${quoted(text)} is not a boolean`, "give true or false");
+      if (text !== "true" && text !== "false")
+        throw invalid(name, `${quoted(text)} is not a boolean`, "give true or false");
       return { tcpPing: text === "true" };
     case "profile":
       return { profile: oneOf(name, text, profiles) };
@@ -223,7 +235,8 @@ function checkRelations(timings: Record<NumberOption, number>): void {
 function checkName(name: unknown): string {
   if (typeof name !== "string") throw invalid("name", `${quoted(name)} is not a text`, "give every node a unique name");
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (/[\u0000-\u001f\u007f]/.test(name)) throw invalid("name", `${quoted(name)} has control characters`, "leave them out");
+  if (/[\u0000-\u001f\u007f]/.test(name))
+    throw invalid("name", `${quoted(name)} has control characters`, "leave them out");
   return checkText("name", name, 1, 128);
 }
 
@@ -231,7 +244,11 @@ function checkText(option: string, value: unknown, minBytes: number, maxBytes: n
   if (typeof value !== "string") throw invalid(option, `${quoted(value)} is not a text`, "give a text");
   const bytes = new TextEncoder().encode(value).length;
   if (bytes >= minBytes && bytes <= maxBytes) return value;
-  throw invalid(option, `${quoted(value.slice(0, 40))} has ${bytes} bytes`, `give ${minBytes} to ${maxBytes} bytes of UTF-8`);
+  throw invalid(
+    option,
+    `${quoted(value.slice(0, 40))} has ${bytes} bytes`,
+    `give ${minBytes} to ${maxBytes} bytes of UTF-8`,
+  );
 }
 
 /** Never shows a key, not even a wrong one. */
@@ -240,7 +257,11 @@ function checkKeys(keys: unknown): readonly Uint8Array[] {
   keys.forEach((key, index) => {
     if (key instanceof Uint8Array && [16, 24, 32].includes(key.length)) return;
     const problem = key instanceof Uint8Array ? `has ${key.length} bytes` : "is not a Uint8Array";
-    throw invalid("keys", `key ${index} ${problem}`, "give 16, 24 or 32 bytes, as `tattler keygen` prints them in base64");
+    throw invalid(
+      "keys",
+      `key ${index} ${problem}`,
+      "give 16, 24 or 32 bytes, as `tattler keygen` prints them in base64",
+    );
   });
   return Object.freeze([...keys]);
 }
@@ -248,9 +269,14 @@ function checkKeys(keys: unknown): readonly Uint8Array[] {
 /** Metadata as bytes. Errors: TATTLER_OPTION_INVALID when it is longer than metaMaxBytes (E-26). */
 export function checkMeta(meta: unknown, metaMaxBytes: number): Uint8Array {
   const bytes = typeof meta === "string" ? new TextEncoder().encode(meta) : meta;
-  if (!(bytes instanceof Uint8Array)) throw invalid("meta", "it is neither a text nor a Uint8Array", "give one of them");
+  if (!(bytes instanceof Uint8Array))
+    throw invalid("meta", "it is neither a text nor a Uint8Array", "give one of them");
   if (bytes.length <= metaMaxBytes) return bytes.slice();
-  throw invalid("meta", `it has ${bytes.length} bytes`, `give at most ${metaMaxBytes} bytes, or raise metaMaxBytes everywhere`);
+  throw invalid(
+    "meta",
+    `it has ${bytes.length} bytes`,
+    `give at most ${metaMaxBytes} bytes, or raise metaMaxBytes everywhere`,
+  );
 }
 
 function checkSeed(seed: unknown): number {

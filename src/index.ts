@@ -1,6 +1,14 @@
 export type { Backend, GossipOptions, Profile } from "./config.js";
 export type {
-  Conflict, Delegates, Member, MemberClaim, MemberStateName, Message, NodeEvent, NodeEventName, NodeEvents,
+  Conflict,
+  Delegates,
+  Member,
+  MemberClaim,
+  MemberStateName,
+  Message,
+  NodeEvent,
+  NodeEventName,
+  NodeEvents,
 } from "./delegates.js";
 export { type ErrorCode, TattlerError } from "./errors.js";
 export type { JoinAttempt, JoinResult } from "./io/join.js";

@@ -1,16 +1,16 @@
-import { checkMeta, type Config, type GossipOptions, resolveConfig } from "./config.js";
+import { type Config, checkMeta, type GossipOptions, resolveConfig } from "./config.js";
 import type { Delegates, Member, NodeEvent, NodeEventName, NodeEvents } from "./delegates.js";
 import { tattlerError } from "./errors.js";
 import { EventHub } from "./event_stream.js";
 import { formatIp, parseAddress } from "./io/address.js";
 import type { Driver } from "./io/driver.js";
-import { Host } from "./io/host.js";
-import { joinAll, type JoinResult } from "./io/join.js";
-import { openNode, type OpenedNode } from "./io/open.js";
+import type { Host } from "./io/host.js";
+import { type JoinResult, joinAll } from "./io/join.js";
+import { loadAddon } from "./io/native.js";
+import { type OpenedNode, openNode } from "./io/open.js";
 import { resolve } from "./io/resolve.js";
 import type { StreamStats } from "./io/streams.js";
 import type { SwimStats } from "./swim/swim.js";
-import { loadAddon } from "./io/native.js";
 import { Counter } from "./wire/generated/wire/counter.js";
 
 /** Names of the native counters, as `stats.counters` lists them. */
@@ -154,7 +154,12 @@ export class GossipNode {
     if (options.reliable === true) {
       const timeoutMs = options.timeoutMs ?? this.#config.streamTimeoutMs;
       const { signal } = options;
-      return streams.sendMessage(formatIp(target.ip), target.port, payload, signal ? { timeoutMs, signal } : { timeoutMs });
+      return streams.sendMessage(
+        formatIp(target.ip),
+        target.port,
+        payload,
+        signal ? { timeoutMs, signal } : { timeoutMs },
+      );
     }
     this.#sendDatagram(target.ip, target.port, payload);
   }
@@ -170,7 +175,7 @@ export class GossipNode {
     return this;
   }
 
-  /** All events from now on, until close() or until the loop is left. Holds 1,024 for a slow reader, then drops the oldest. */
+  /** All events from now on, until close() or the loop is left. A slow reader loses the oldest beyond 1,024. */
   events(): AsyncIterableIterator<NodeEvent> & { readonly dropped: number } {
     this.#alive();
     return this.#events.stream(iteratorCapacity);
@@ -254,4 +259,3 @@ function readCounters(driver: Driver, host: Host): Record<CounterName, number> {
   }
   return counters as Record<CounterName, number>;
 }
-

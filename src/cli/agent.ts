@@ -62,7 +62,12 @@ function describe(message: Message): Record<string, unknown> {
 
 function jsonWriter(node: GossipNode): Write {
   return (event, member, extra = {}) => {
-    const line = { ts: new Date().toISOString(), event, member: member && memberJson(member), members: node.memberCount };
+    const line = {
+      ts: new Date().toISOString(),
+      event,
+      member: member && memberJson(member),
+      members: node.memberCount,
+    };
     process.stdout.write(`${JSON.stringify({ ...line, ...extra })}\n`);
   };
 }
@@ -79,7 +84,9 @@ function prettyWriter(node: GossipNode): Write {
 function memberJson(member: Member): Record<string, unknown> {
   const { name, address, meta } = member;
   const text = textOf(meta);
-  return text !== null ? { name, address, meta: text } : { name, address, metaBase64: Buffer.from(meta).toString("base64") };
+  return text !== null
+    ? { name, address, meta: text }
+    : { name, address, metaBase64: Buffer.from(meta).toString("base64") };
 }
 
 /** The text, or null when the bytes are not UTF-8. */
@@ -95,7 +102,11 @@ function textOf(bytes: Uint8Array): string | null {
 
 /** Tries until an address answers; a node that is alone keeps looking. */
 async function keepJoining(node: GossipNode, addresses: readonly string[], signal: AbortSignal): Promise<void> {
-  for (let waitMs = joinRetryMs; addresses.length > 0 && !signal.aborted; waitMs = Math.min(waitMs * 2, joinRetryMaxMs)) {
+  for (
+    let waitMs = joinRetryMs;
+    addresses.length > 0 && !signal.aborted;
+    waitMs = Math.min(waitMs * 2, joinRetryMaxMs)
+  ) {
     try {
       await node.join(addresses, { signal });
       return;

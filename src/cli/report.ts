@@ -72,7 +72,10 @@ export function writeSummary(result: StartResult): void {
         `p50 ${broadcast.p50Ms} ms, p99 ${broadcast.p99Ms} ms`,
     ],
     ["a crash", `first known after ${seconds(crash.firstMs)}, to all ${crash.seen} after ${seconds(crash.allMs)}`],
-    ["a leave", `known to all ${leave.seen} after ${seconds(leave.allMs)}, taken for a failure by ${leave.reportedAsFail}`],
+    [
+      "a leave",
+      `known to all ${leave.seen} after ${seconds(leave.allMs)}, taken for a failure by ${leave.reportedAsFail}`,
+    ],
     ["false failures", String(result.falseFailures)],
     [
       "datagrams",

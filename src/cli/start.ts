@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { Random } from "../random.js";
 import { GossipNode } from "../node.js";
+import { Random } from "../random.js";
 import { Progress, type StartResult, writeSummary } from "./report.js";
 import { parseCount, parseFlags } from "./usage.js";
 
@@ -90,7 +90,8 @@ class Run {
     const problems: string[] = [];
     const { broadcast, crash, leave, nodes } = result;
     if (result.falseFailures > 0) problems.push(`${result.falseFailures} failures were reported of healthy nodes`);
-    if (broadcast.delivered !== nodes - 1) problems.push(`the broadcast reached ${broadcast.delivered} of ${nodes - 1}`);
+    if (broadcast.delivered !== nodes - 1)
+      problems.push(`the broadcast reached ${broadcast.delivered} of ${nodes - 1}`);
     if (broadcast.duplicates > 0) problems.push(`the broadcast was delivered again ${broadcast.duplicates} times`);
     if (crash.seen !== nodes - 1) problems.push(`the crash was seen by ${crash.seen} of ${nodes - 1}`);
     if (leave.seen !== nodes - 2) problems.push(`the leave was seen by ${leave.seen} of ${nodes - 2}`);
@@ -116,7 +117,8 @@ class Run {
     let joined = 1;
     const show = this.#progress.every(() => {
       const share = Math.floor((100 * this.#pairs) / wanted);
-      return `joined ${joined}/${this.#count} · pairs ${share} % · packets ${this.#packets().sent.toLocaleString("en")}`;
+      const packets = this.#packets().sent.toLocaleString("en");
+      return `joined ${joined}/${this.#count} · pairs ${share} % · packets ${packets}`;
     });
     const joinNext = async (): Promise<void> => {
       for (let seat = this.#seats[next++]; seat !== undefined; seat = this.#seats[next++]) {
@@ -176,7 +178,11 @@ class Run {
 
   /** Does something to a node and waits until all the others have seen it. */
   async #watch(
-    part: string, about: Seat, kind: string, act: () => Promise<unknown>, limitMs: number,
+    part: string,
+    about: Seat,
+    kind: string,
+    act: () => Promise<unknown>,
+    limitMs: number,
   ): Promise<{ firstMs: number; allMs: number; count: number; failed: number }> {
     const seen = { firstMs: 0, allMs: 0, count: 0, failed: 0 };
     const began = performance.now();
@@ -200,7 +206,13 @@ class Run {
   async #openSeat(index: number): Promise<void> {
     const name = `node-${String(index).padStart(4, "0")}`;
     const seed = this.#seed * 10_000 + index;
-    const node = await GossipNode.create({ name, bind: `${host}:0`, cluster: "tattler-start", keys: [this.#key], seed });
+    const node = await GossipNode.create({
+      name,
+      bind: `${host}:0`,
+      cluster: "tattler-start",
+      keys: [this.#key],
+      seed,
+    });
     this.#seats.push({ index, name, node });
     for (const event of ["join", "fail", "leave", "recover"] as const) {
       node.on(event, (member) => this.#handleEvent(event, member.name));
@@ -276,5 +288,5 @@ function round(value: number, digits: number): number {
 function explain(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   if (!/EMFILE|too many open files/i.test(text)) return text;
-  return `${text}; each node takes two file descriptors and one for each exchange: raise the limit with ulimit -n 65536`;
+  return `${text}; a node takes two file descriptors and one for each exchange: raise the limit, ulimit -n 65536`;
 }

@@ -19,8 +19,7 @@ export interface ParseOptions {
   readonly allowPortZero?: boolean;
 }
 
-export type AddressClass =
-  | "unspecified" | "loopback" | "linkLocal" | "private" | "multicast" | "reserved" | "public";
+export type AddressClass = "unspecified" | "loopback" | "linkLocal" | "private" | "multicast" | "reserved" | "public";
 
 /**
  * Parses `[name/]host[:port]` (M-006). A host is a name, an IPv4, a bare IPv6 or one in brackets; an IPv6

@@ -1,8 +1,8 @@
 import type { Backend } from "../config.js";
+import type { Swim } from "../swim/swim.js";
 import type { Endpoint, Hub, Keyring } from "../wire/addon.js";
 import { RecordKind } from "../wire/generated/wire/record-kind.js";
 import { RingReader } from "../wire/receive.js";
-import type { Swim } from "../swim/swim.js";
 import { type HubMemory, loadAddon, openHub } from "./native.js";
 import { DeadlineHeap, type Scheduled } from "./scheduler.js";
 
@@ -116,7 +116,8 @@ export class Driver {
     switch (kind) {
       case RecordKind.ping:
         return this.#withSource(reader, (source) =>
-          swim.handlePing(nowMs, reader.from, source, reader.seq, reader.isAnswered));
+          swim.handlePing(nowMs, reader.from, source, reader.seq, reader.isAnswered),
+        );
       case RecordKind.ack: {
         const rttMs = swim.handleAck(nowMs, reader.from, reader.seq);
         if (rttMs >= 0) node.handleRoundTrip(reader, rttMs);
@@ -128,10 +129,22 @@ export class Driver {
         return this.#handlePingRequest(node, reader, nowMs);
       case RecordKind.suspect:
         return swim.handleSuspect(
-          nowMs, reader.subject, reader.from, reader.incarnation, reader.evidence, reader.ringIndex);
+          nowMs,
+          reader.subject,
+          reader.from,
+          reader.incarnation,
+          reader.evidence,
+          reader.ringIndex,
+        );
       case RecordKind.death:
         return swim.handleDeath(
-          nowMs, reader.subject, reader.from, reader.incarnation, reader.evidence, reader.ringIndex);
+          nowMs,
+          reader.subject,
+          reader.from,
+          reader.incarnation,
+          reader.evidence,
+          reader.ringIndex,
+        );
       case RecordKind.alive:
         if (node.allowsAlive(reader)) swim.handleAlive(nowMs, reader.subject, reader.incarnation, reader);
         return;

@@ -63,7 +63,9 @@ export class FrameSocket {
     socket.setNoDelay(true);
     const changed = (): void => this.wake?.();
     socket.on("readable", changed).on("end", changed).on("drain", changed);
-    socket.on("connect", () => { this.connected = true; });
+    socket.on("connect", () => {
+      this.connected = true;
+    });
     socket.on("error", (error) => this.fail(this.lost(error)));
     this.closed = new Promise((resolve) => {
       socket.on("close", () => {
@@ -134,7 +136,9 @@ export class FrameSocket {
   }
 
   private startTimer(timeoutMs: number, detail: string): NodeJS.Timeout {
-    const expire = (): void => { this.fail(new StreamFault("timeout", detail)); };
+    const expire = (): void => {
+      this.fail(new StreamFault("timeout", detail));
+    };
     const timer = setTimeout(expire, Math.min(timeoutMs, longestTimerMs));
     this.timers.add(timer);
     return timer;
@@ -214,7 +218,9 @@ export class FrameSocket {
   }
 
   private changed(): Promise<void> {
-    return new Promise((resolve) => { this.wake = resolve; });
+    return new Promise((resolve) => {
+      this.wake = resolve;
+    });
   }
 }
 

@@ -33,7 +33,10 @@ const busyAttempts = 6;
 
 /** Joins through any number of addresses. Errors: TATTLER_JOIN_FAILED, TATTLER_ADDRESS_INVALID. */
 export async function joinAll(
-  node: OpenedNode, config: Config, addresses: readonly string[], request: JoinRequest,
+  node: OpenedNode,
+  config: Config,
+  addresses: readonly string[],
+  request: JoinRequest,
 ): Promise<JoinResult> {
   const parsed = addresses.map((text) => ({ text, ...parseAddress(text, { defaultPort: node.port }) }));
   const attempts: JoinAttempt[] = [];
@@ -52,7 +55,10 @@ export async function joinAll(
 }
 
 async function joinOne(
-  node: OpenedNode, config: Config, target: { text: string; host: string; port: number }, request: JoinRequest,
+  node: OpenedNode,
+  config: Config,
+  target: { text: string; host: string; port: number },
+  request: JoinRequest,
 ): Promise<JoinAttempt[]> {
   try {
     const resolved = await resolve(target.host, target.port, request.signal ? { signal: request.signal } : {});
@@ -63,7 +69,10 @@ async function joinOne(
 }
 
 async function joinAddress(
-  node: OpenedNode, config: Config, target: ResolvedAddress, request: JoinRequest,
+  node: OpenedNode,
+  config: Config,
+  target: ResolvedAddress,
+  request: JoinRequest,
 ): Promise<JoinAttempt> {
   const address = formatAddress(target.ip, target.port);
   if (address === node.host.addressText(node.host.swim.roster.addressOf(node.self))) {
@@ -78,7 +87,10 @@ async function joinAddress(
 }
 
 async function tradeStates(
-  node: OpenedNode, config: Config, target: ResolvedAddress, request: JoinRequest,
+  node: OpenedNode,
+  config: Config,
+  target: ResolvedAddress,
+  request: JoinRequest,
 ): Promise<string> {
   const { host, driver } = node;
   const reply = await whileBusy(request.signal, () =>
@@ -88,7 +100,8 @@ async function tradeStates(
       join: true,
       timeoutMs: request.timeoutMs ?? config.streamTimeoutMs,
       signal: request.signal,
-    }));
+    }),
+  );
   if (host.isClosed) throw tattlerError("TATTLER_CLOSED");
   const accepted = host.vet(reply.records, true);
   if (typeof accepted === "string") throw tattlerError("TATTLER_JOIN_REFUSED", ["this node's own delegate", accepted]);

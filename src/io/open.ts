@@ -64,7 +64,10 @@ export async function openNode(config: Config, delegates: Delegates, emit: Emit)
 }
 
 async function closeNode(
-  config: Config, driver: Driver, host: Host, streams: Streams,
+  config: Config,
+  driver: Driver,
+  host: Host,
+  streams: Streams,
   handles: { readonly self: MemberHandle; readonly selfAddress: AddressHandle },
 ): Promise<void> {
   host.isClosed = true;
@@ -87,7 +90,12 @@ function advertisedBy(config: Config, boundIp: Uint8Array): { ip: Uint8Array; po
 }
 
 async function openSockets(
-  config: Config, ip: Uint8Array, port: number, self: MemberHandle, driver: Driver, late: Late,
+  config: Config,
+  ip: Uint8Array,
+  port: number,
+  self: MemberHandle,
+  driver: Driver,
+  late: Late,
 ): Promise<Sockets> {
   for (let attempt = 1; ; attempt++) {
     const streams = makeStreams(config, ip, port, driver, late);
@@ -150,7 +158,12 @@ function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Drive
 
 /** Our state goes out as it was before theirs came in; a refused peer learns nothing (E-75). */
 function answerSync(
-  driver: Driver, host: Host | null, peer: string, records: readonly MemberRecord[], state: Uint8Array, join: boolean,
+  driver: Driver,
+  host: Host | null,
+  peer: string,
+  records: readonly MemberRecord[],
+  state: Uint8Array,
+  join: boolean,
 ): SyncAnswer {
   if (host === null || host.isClosed) return { refuse: "the node is starting or closing" };
   const accepted = host.vet(records, join);
@@ -159,4 +172,3 @@ function answerSync(
   driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
   return answer;
 }
-

@@ -3,8 +3,19 @@ import type { StreamStats } from "./stream_limits.js";
 
 /** Why an exchange ended without success. */
 export type FaultKind =
-  | "unreachable" | "busy" | "hello" | "cluster" | "seal" | "malformed" | "oversized" | "timeout"
-  | "truncated" | "refused" | "joinRefused" | "aborted" | "closed";
+  | "unreachable"
+  | "busy"
+  | "hello"
+  | "cluster"
+  | "seal"
+  | "malformed"
+  | "oversized"
+  | "timeout"
+  | "truncated"
+  | "refused"
+  | "joinRefused"
+  | "aborted"
+  | "closed";
 
 /** Ends an exchange inside the stream transport; users see the TattlerError that faultError() makes of it. */
 export class StreamFault extends Error {

@@ -66,8 +66,22 @@ export interface StreamStats {
 
 export function newStreamStats(): StreamStats {
   return {
-    accepted: 0, rejectedLimit: 0, rejectedHello: 0, rejectedCluster: 0, rejectedSeal: 0,
-    rejectedMalformed: 0, rejectedOversized: 0, timedOut: 0, closedEarly: 0, refused: 0,
-    refusedByPeer: 0, handlerFailed: 0, acceptFailed: 0, dialed: 0, dialFailed: 0, bytesIn: 0, bytesOut: 0,
+    accepted: 0,
+    rejectedLimit: 0,
+    rejectedHello: 0,
+    rejectedCluster: 0,
+    rejectedSeal: 0,
+    rejectedMalformed: 0,
+    rejectedOversized: 0,
+    timedOut: 0,
+    closedEarly: 0,
+    refused: 0,
+    refusedByPeer: 0,
+    handlerFailed: 0,
+    acceptFailed: 0,
+    dialed: 0,
+    dialFailed: 0,
+    bytesIn: 0,
+    bytesOut: 0,
   };
 }

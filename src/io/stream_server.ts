@@ -6,7 +6,7 @@ import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
 import { formatIp, parseIp } from "./address.js";
 import { noContent, receiveTurn, sendTurn, type Turn } from "./exchange.js";
-import { FrameSocket, type FrameSealer } from "./frame_socket.js";
+import { type FrameSealer, FrameSocket } from "./frame_socket.js";
 import { countFault, StreamFault } from "./stream_fault.js";
 import type { StreamLimits, StreamStats } from "./stream_limits.js";
 
@@ -22,7 +22,11 @@ export interface StreamHandlers {
    * `remoteAddress` is the peer's IP as text, "" when it is gone already.
    */
   onSync(
-    peer: string, records: MemberRecord[], userState: Uint8Array, join: boolean, remoteAddress: string,
+    peer: string,
+    records: MemberRecord[],
+    userState: Uint8Array,
+    join: boolean,
+    remoteAddress: string,
   ): SyncAnswer | Promise<SyncAnswer>;
   /** A complete reliable message. The peer gets its receipt when this returned. */
   onMessage(peer: string, payload: Uint8Array): void;
@@ -63,7 +67,9 @@ export class StreamServer {
       this.server.once("error", failed);
       this.server.listen({ host, port, exclusive: true }, () => {
         this.server.off("error", failed);
-        this.server.on("error", () => { this.context.stats.acceptFailed++; });
+        this.server.on("error", () => {
+          this.context.stats.acceptFailed++;
+        });
         resolve(boundPort(this.server));
       });
     });

@@ -5,7 +5,7 @@ import type { FrameHead } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
 import { noContent, receiveTurn, sendTurn, type Turn, type TurnContent } from "./exchange.js";
-import { FrameSocket, type FrameSealer } from "./frame_socket.js";
+import { type FrameSealer, FrameSocket } from "./frame_socket.js";
 import { countFault, faultError, StreamFault } from "./stream_fault.js";
 import { defaultStreamLimits, newStreamStats, type StreamLimits, type StreamStats } from "./stream_limits.js";
 import { type StreamContext, type StreamHandlers, StreamServer } from "./stream_server.js";
@@ -105,9 +105,7 @@ export class Streams {
    * Delivers a message and resolves on the peer's receipt. At most once: after an error it may have arrived
    * all the same. Errors: as sync(), and TATTLER_MESSAGE_TOO_LARGE.
    */
-  async sendMessage(
-    host: string, port: number, payload: Uint8Array, options: ExchangeOptions,
-  ): Promise<void> {
+  async sendMessage(host: string, port: number, payload: Uint8Array, options: ExchangeOptions): Promise<void> {
     this.checkSize(payload);
     await this.exchange(host, port, options, async (stream) => {
       const content = { records: [], payload };
@@ -138,13 +136,18 @@ export class Streams {
 
   /** One connection: dials, greets, runs, and always leaves the socket destroyed. */
   private async exchange<T>(
-    host: string, port: number, options: ExchangeOptions, run: (stream: FrameSocket) => Promise<T>,
+    host: string,
+    port: number,
+    options: ExchangeOptions,
+    run: (stream: FrameSocket) => Promise<T>,
   ): Promise<T> {
     const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
     if (this.closing !== null) throw tattlerError("TATTLER_CLOSED");
     if (options.signal?.aborted) throw faultError(abortFault(options.signal), address);
     const stream = this.dial(host, port, address);
-    const abort = (): void => { stream.fail(abortFault(options.signal!)); };
+    const abort = (): void => {
+      stream.fail(abortFault(options.signal!));
+    };
     options.signal?.addEventListener("abort", abort, { once: true });
     try {
       stream.expireAfter(options.timeoutMs);

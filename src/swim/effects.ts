@@ -19,9 +19,7 @@ export interface Effects {
 /** Best effort. A false return means the datagram was dropped here; the core treats it like loss. */
 export interface Datagrams {
   ping(to: AddressHandle, target: MemberHandle, seq: number): boolean;
-  pingAndAccuse(
-    to: AddressHandle, target: MemberHandle, seq: number, incarnation: number, evidence: number,
-  ): boolean;
+  pingAndAccuse(to: AddressHandle, target: MemberHandle, seq: number, incarnation: number, evidence: number): boolean;
   ack(to: AddressHandle, seq: number): boolean;
   nack(to: AddressHandle, seq: number): boolean;
   pingRequest(to: AddressHandle, target: MemberHandle, targetAddress: AddressHandle, seq: number): boolean;

@@ -37,7 +37,11 @@ export class Errands {
   }
 
   handleRequest(
-    nowMs: number, requester: AddressHandle, target: MemberHandle, address: AddressHandle, requesterSeq: number,
+    nowMs: number,
+    requester: AddressHandle,
+    target: MemberHandle,
+    address: AddressHandle,
+    requesterSeq: number,
   ): void {
     // A target we have never heard of cannot be addressed by id; that we are here is still worth telling.
     if (target === 0 || this.#bySeq.size >= mostErrands) {

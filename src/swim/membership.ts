@@ -6,9 +6,17 @@ import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
 import { EventKind } from "./events.js";
 import type { Hearing } from "./hearing.js";
-import { aliveJump, accusationJump, Claim, incarnationDistance, nextIncarnation, stateOfClaim, supersedes } from "./member.js";
+import {
+  accusationJump,
+  aliveJump,
+  Claim,
+  incarnationDistance,
+  nextIncarnation,
+  stateOfClaim,
+  supersedes,
+} from "./member.js";
 import type { Roster } from "./roster.js";
-import { expectedConfirmations, suspicionMinMs, type Suspicions } from "./suspicion.js";
+import { expectedConfirmations, type Suspicions, suspicionMinMs } from "./suspicion.js";
 
 export interface MembershipConfig {
   readonly suspicionMult: number;
@@ -102,7 +110,8 @@ export class Membership {
     if (subject === this.#self.handle) return this.#refute(nowMs, incarnation);
     const isSuspect = this.#roster.stateOf(subject) === MemberState.suspect;
     if (isSuspect) return this.#confirm(nowMs, accusation);
-    if (!supersedes(Claim.suspect, incarnation, this.#roster.stateOf(subject), this.#roster.incarnationOf(subject))) return;
+    if (!supersedes(Claim.suspect, incarnation, this.#roster.stateOf(subject), this.#roster.incarnationOf(subject)))
+      return;
     this.#suspect(nowMs, accusation);
   }
 
@@ -173,7 +182,13 @@ export class Membership {
     this.#effects.directory.release(member);
   }
 
-  #applyAlive(nowMs: number, subject: MemberHandle, address: AddressHandle, incarnation: number, alive: AliveView): void {
+  #applyAlive(
+    nowMs: number,
+    subject: MemberHandle,
+    address: AddressHandle,
+    incarnation: number,
+    alive: AliveView,
+  ): void {
     const before = this.#roster.stateOf(subject);
     const moved = this.#roster.addressOf(subject) !== address;
     const reclaims = moved && this.#mayReclaim(subject, nowMs);

@@ -92,12 +92,21 @@ export class Swim {
     const hearing = new Hearing(config.deafLimitMs);
     this.#hearing = hearing;
     const membership = new Membership(config, this.#self, {
-      roster, awareness, hearing, effects, suspicions: this.#suspicions,
+      roster,
+      awareness,
+      hearing,
+      effects,
+      suspicions: this.#suspicions,
     });
     this.#membership = membership;
     const nextSeq = (): number => this.#nextSeq();
     this.#probe = new Probe(config, {
-      self: self.handle, roster, awareness, hearing, effects, nextSeq,
+      self: self.handle,
+      roster,
+      awareness,
+      hearing,
+      effects,
+      nextSeq,
       accuse: (nowMs, accusation) => membership.handleSuspect(nowMs, accusation),
     });
     this.#errands = new Errands(effects, nextSeq, config.probeTimeoutMs);
@@ -185,7 +194,11 @@ export class Swim {
   }
 
   handlePingRequest(
-    nowMs: number, requester: AddressHandle, target: MemberHandle, address: AddressHandle, seq: number,
+    nowMs: number,
+    requester: AddressHandle,
+    target: MemberHandle,
+    address: AddressHandle,
+    seq: number,
   ): void {
     this.#errands.handleRequest(nowMs, requester, target, address, seq);
   }
@@ -195,13 +208,23 @@ export class Swim {
   }
 
   handleSuspect(
-    nowMs: number, subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: Evidence, ringIndex: number,
+    nowMs: number,
+    subject: MemberHandle,
+    from: MemberHandle,
+    incarnation: number,
+    evidence: Evidence,
+    ringIndex: number,
   ): void {
     this.#membership.handleSuspect(nowMs, { subject, from, incarnation, evidence, ringIndex });
   }
 
   handleDeath(
-    nowMs: number, subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: Evidence, ringIndex: number,
+    nowMs: number,
+    subject: MemberHandle,
+    from: MemberHandle,
+    incarnation: number,
+    evidence: Evidence,
+    ringIndex: number,
   ): void {
     this.#membership.handleDeath(nowMs, { subject, from, incarnation, evidence, ringIndex });
   }

@@ -136,9 +136,7 @@ export interface Endpoint {
 
   ping(to: AddressHandle, target: MemberHandle, seq: number): boolean;
   /** A ping that carries a suspicion of its target, so that it can refute at once. */
-  pingAndAccuse(
-    to: AddressHandle, target: MemberHandle, seq: number, incarnation: number, evidence: number,
-  ): boolean;
+  pingAndAccuse(to: AddressHandle, target: MemberHandle, seq: number, incarnation: number, evidence: number): boolean;
   ack(to: AddressHandle, seq: number): boolean;
   nack(to: AddressHandle, seq: number): boolean;
   pingRequest(to: AddressHandle, target: MemberHandle, targetAddress: AddressHandle, seq: number): boolean;
@@ -147,9 +145,7 @@ export interface Endpoint {
   /** A user payload to one address, not relayed. */
   message(to: AddressHandle, payload: Uint8Array): boolean;
 
-  queueAlive(
-    subject: MemberHandle, address: AddressHandle, incarnation: number, meta: Uint8Array | null,
-  ): void;
+  queueAlive(subject: MemberHandle, address: AddressHandle, incarnation: number, meta: Uint8Array | null): void;
   queueSuspect(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   /** A user broadcast of `origin`; false when it can never fit a datagram. */

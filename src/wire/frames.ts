@@ -4,8 +4,8 @@
 import { Builder, ByteBuffer, Encoding } from "flatbuffers";
 import { Address4 } from "./generated/wire/address4.js";
 import { Address6 } from "./generated/wire/address6.js";
-import { FrameKind } from "./generated/wire/frame-kind.js";
 import { Frame } from "./generated/wire/frame.js";
+import { FrameKind } from "./generated/wire/frame-kind.js";
 import { MemberRecord as RecordTable } from "./generated/wire/member-record.js";
 import { MemberState } from "./generated/wire/member-state.js";
 import { isMappedIpv4 } from "./ip.js";
@@ -60,7 +60,9 @@ export function encodeFrame(head: FrameHead): Uint8Array {
  * one says so. Each frame is built when it is asked for, so that a slow reader holds one in memory.
  */
 export function* encodeTurn(
-  head: FrameHead, records: readonly MemberRecord[], payload: Uint8Array,
+  head: FrameHead,
+  records: readonly MemberRecord[],
+  payload: Uint8Array,
 ): Generator<Uint8Array, void, void> {
   let record = 0;
   let byte = 0;
@@ -149,10 +151,21 @@ function finishFrame(head: FrameHead, members: number[], payload: Uint8Array, la
   const source = builder.createString(head.source);
   const target = head.target ? builder.createString(head.target) : 0;
   const reason = head.reason ? builder.createString(head.reason.slice(0, maxReasonLength)) : 0;
-  builder.finish(Frame.createFrame(
-    builder, head.kind, last, cluster, source, target, head.seq ?? 0, head.join ?? false,
-    membersOffset, payloadOffset, reason,
-  ));
+  builder.finish(
+    Frame.createFrame(
+      builder,
+      head.kind,
+      last,
+      cluster,
+      source,
+      target,
+      head.seq ?? 0,
+      head.join ?? false,
+      membersOffset,
+      payloadOffset,
+      reason,
+    ),
+  );
   return builder.asUint8Array().slice();
 }
 
@@ -171,7 +184,9 @@ function readFrame(bytes: Uint8Array, limits: DecodeLimits): DecodedFrame {
     members: readMembers(frame, limits),
     payload: frame.payloadArray()?.slice() ?? noBytes,
     // The reason ends in somebody's log or terminal.
-    reason: readText(frame.reason(Encoding.UTF8_BYTES), "reason").slice(0, maxReasonLength).replace(/\p{Cc}/gu, " "),
+    reason: readText(frame.reason(Encoding.UTF8_BYTES), "reason")
+      .slice(0, maxReasonLength)
+      .replace(/\p{Cc}/gu, " "),
   };
 }
 

@@ -1,9 +1,15 @@
-import fc from "fast-check";
 import { isIPv6 } from "node:net";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TattlerError } from "../../src/errors.js";
 import {
-  classifyIp, formatAddress, formatIp, isPrivate, isPublic, parseAddress, parseIp,
+  classifyIp,
+  formatAddress,
+  formatIp,
+  isPrivate,
+  isPublic,
+  parseAddress,
+  parseIp,
 } from "../../src/io/address.js";
 import { chooseAdvertiseIp, resolve } from "../../src/io/resolve.js";
 
@@ -78,46 +84,90 @@ describe("parseAddress", () => {
 
 describe("IP text", () => {
   it.each([
-    ["0.0.0.0"], ["255.254.253.252"], ["::"], ["::1"], ["1::"], ["2001:db8::1"], ["1:2:3:4:5:6:7:8"],
-    ["2001:db8:0:1:1:1:1:1"], ["2001:0:0:1::1"], ["1::1:0:0:1"], ["fe80::1"],
+    ["0.0.0.0"],
+    ["255.254.253.252"],
+    ["::"],
+    ["::1"],
+    ["1::"],
+    ["2001:db8::1"],
+    ["1:2:3:4:5:6:7:8"],
+    ["2001:db8:0:1:1:1:1:1"],
+    ["2001:0:0:1::1"],
+    ["1::1:0:0:1"],
+    ["fe80::1"],
   ])("%s survives both ways", (text) => {
     expect(formatIp(ip(text))).toBe(text);
   });
 
   it.each([
-    ["::ffff:1.2.3.4", "1.2.3.4"], ["::ffff:102:304", "1.2.3.4"], ["64:ff9b::1.2.3.4", "64:ff9b::102:304"],
-    ["0:0:0:0:0:0:0:1", "::1"], ["2001:DB8::A", "2001:db8::a"], ["1:0:0:2:0:0:0:3", "1:0:0:2::3"],
+    ["::ffff:1.2.3.4", "1.2.3.4"],
+    ["::ffff:102:304", "1.2.3.4"],
+    ["64:ff9b::1.2.3.4", "64:ff9b::102:304"],
+    ["0:0:0:0:0:0:0:1", "::1"],
+    ["2001:DB8::A", "2001:db8::a"],
+    ["1:0:0:2:0:0:0:3", "1:0:0:2::3"],
   ])("%s has one form, %s", (text, form) => {
     expect(formatIp(ip(text))).toBe(form);
   });
 
-  it.each([[""], ["localhost"], ["1.2.3"], ["1.2.3.256"], ["fe80::1%eth0"], ["[::1]"], [":::"]])("%j is none", (text) => {
-    expect(parseIp(text)).toBeNull();
-  });
+  it.each([[""], ["localhost"], ["1.2.3"], ["1.2.3.256"], ["fe80::1%eth0"], ["[::1]"], [":::"]])(
+    "%j is none",
+    (text) => {
+      expect(parseIp(text)).toBeNull();
+    },
+  );
 
   it("of any 16 bytes is read back as the same bytes", () => {
-    const sparse = fc.array(fc.constantFrom(0, 0, 0, 1, 255), { minLength: 16, maxLength: 16 }).map((a) => Uint8Array.from(a));
-    fc.assert(fc.property(fc.oneof(sparse, fc.uint8Array({ minLength: 16, maxLength: 16 })), (bytes) => {
-      const text = formatIp(bytes);
-      expect(text.includes(".") || isIPv6(text)).toBe(true);
-      expect(ip(text)).toEqual(bytes);
-    }));
+    const sparse = fc
+      .array(fc.constantFrom(0, 0, 0, 1, 255), { minLength: 16, maxLength: 16 })
+      .map((a) => Uint8Array.from(a));
+    fc.assert(
+      fc.property(fc.oneof(sparse, fc.uint8Array({ minLength: 16, maxLength: 16 })), (bytes) => {
+        const text = formatIp(bytes);
+        expect(text.includes(".") || isIPv6(text)).toBe(true);
+        expect(ip(text)).toEqual(bytes);
+      }),
+    );
   });
 
   it("with a port has brackets around IPv6 only", () => {
-    expect([formatAddress(ip("1.2.3.4"), 7946), formatAddress(ip("::1"), 7946)]).toEqual(["1.2.3.4:7946", "[::1]:7946"]);
+    expect([formatAddress(ip("1.2.3.4"), 7946), formatAddress(ip("::1"), 7946)]).toEqual([
+      "1.2.3.4:7946",
+      "[::1]:7946",
+    ]);
   });
 });
 
 describe("classifyIp", () => {
   it.each([
-    ["0.0.0.0", "unspecified"], ["::", "unspecified"], ["127.3.2.1", "loopback"], ["::1", "loopback"],
-    ["169.254.1.1", "linkLocal"], ["fe80::1", "linkLocal"], ["febf::1", "linkLocal"], ["10.255.0.1", "private"],
-    ["172.15.0.1", "public"], ["172.16.0.1", "private"], ["172.31.255.255", "private"], ["172.32.0.1", "public"],
-    ["192.168.9.9", "private"], ["192.169.0.1", "public"], ["100.64.0.1", "private"], ["100.128.0.1", "public"],
-    ["fd00::1", "private"], ["fc00::1", "private"], ["fe00::1", "public"], ["224.0.0.1", "multicast"],
-    ["ff02::1", "multicast"], ["240.0.0.1", "reserved"], ["255.255.255.255", "reserved"], ["192.0.2.1", "reserved"],
-    ["0.1.2.3", "reserved"], ["2001:db8::1", "reserved"], ["::2", "reserved"], ["8.8.8.8", "public"],
+    ["0.0.0.0", "unspecified"],
+    ["::", "unspecified"],
+    ["127.3.2.1", "loopback"],
+    ["::1", "loopback"],
+    ["169.254.1.1", "linkLocal"],
+    ["fe80::1", "linkLocal"],
+    ["febf::1", "linkLocal"],
+    ["10.255.0.1", "private"],
+    ["172.15.0.1", "public"],
+    ["172.16.0.1", "private"],
+    ["172.31.255.255", "private"],
+    ["172.32.0.1", "public"],
+    ["192.168.9.9", "private"],
+    ["192.169.0.1", "public"],
+    ["100.64.0.1", "private"],
+    ["100.128.0.1", "public"],
+    ["fd00::1", "private"],
+    ["fc00::1", "private"],
+    ["fe00::1", "public"],
+    ["224.0.0.1", "multicast"],
+    ["ff02::1", "multicast"],
+    ["240.0.0.1", "reserved"],
+    ["255.255.255.255", "reserved"],
+    ["192.0.2.1", "reserved"],
+    ["0.1.2.3", "reserved"],
+    ["2001:db8::1", "reserved"],
+    ["::2", "reserved"],
+    ["8.8.8.8", "public"],
     ["2606:4700::1", "public"],
   ])("%s is %s", (text, expected) => {
     expect(classifyIp(ip(text))).toBe(expected);
@@ -126,7 +176,9 @@ describe("classifyIp", () => {
 });
 
 describe("resolve", () => {
-  const never = async (): Promise<never> => { throw new Error("asked the resolver"); };
+  const never = async (): Promise<never> => {
+    throw new Error("asked the resolver");
+  };
 
   it("takes an IP as it is, without asking", async () => {
     expect(await resolve("10.0.0.7", 80, { lookup: never })).toEqual([{ ip: ip("10.0.0.7"), port: 80 }]);
@@ -136,7 +188,10 @@ describe("resolve", () => {
   it("returns every address once, in order, and none with a zone", async () => {
     const found = ["10.0.0.2", "::ffff:10.0.0.2", "fe80::1%eth0", "2001:db8::1"].map((address) => ({ address }));
     const got = await resolve("seed", 80, { lookup: async () => found });
-    expect(got).toEqual([{ ip: ip("10.0.0.2"), port: 80 }, { ip: ip("2001:db8::1"), port: 80 }]);
+    expect(got).toEqual([
+      { ip: ip("10.0.0.2"), port: 80 },
+      { ip: ip("2001:db8::1"), port: 80 },
+    ]);
   });
 
   it("asks the system by default", async () => {
@@ -149,7 +204,9 @@ describe("resolve", () => {
     const error = await resolve("no.such", 80, { lookup: () => Promise.reject(failure) }).catch((e) => e);
     expect(error).toMatchObject({ code: "TATTLER_ADDRESS_UNRESOLVED", cause: failure });
     expect(error.message).toContain("cannot resolve no.such: getaddrinfo ENOTFOUND");
-    await expect(resolve("empty", 80, { lookup: async () => [] })).rejects.toMatchObject({ code: "TATTLER_ADDRESS_UNRESOLVED" });
+    await expect(resolve("empty", 80, { lookup: async () => [] })).rejects.toMatchObject({
+      code: "TATTLER_ADDRESS_UNRESOLVED",
+    });
   });
 
   it("ends at once when it is aborted, although the system's look-up goes on", async () => {
@@ -157,17 +214,27 @@ describe("resolve", () => {
     const pending = resolve("slow", 80, { lookup: () => new Promise(() => {}), signal: abort.signal });
     abort.abort("enough");
     await expect(pending).rejects.toMatchObject({ code: "TATTLER_ABORTED", cause: "enough" });
-    await expect(resolve("slow", 80, { lookup: never, signal: abort.signal })).rejects.toMatchObject({ code: "TATTLER_ABORTED" });
+    await expect(resolve("slow", 80, { lookup: never, signal: abort.signal })).rejects.toMatchObject({
+      code: "TATTLER_ABORTED",
+    });
   });
 });
 
 describe("chooseAdvertiseIp", () => {
-  const loopback = [{ address: "127.0.0.1", internal: true }, { address: "::1", internal: true }];
+  const loopback = [
+    { address: "127.0.0.1", internal: true },
+    { address: "::1", internal: true },
+  ];
   const face = (...addresses: string[]) => addresses.map((address) => ({ address, internal: false }));
   it.each([
     ["the bound address itself", "10.9.9.9", { eth0: face("10.0.0.1") }, "10.9.9.9"],
     ["loopback when bound to it", "127.0.0.1", { eth0: face("10.0.0.1") }, "127.0.0.1"],
-    ["the first private IPv4", "0.0.0.0", { lo: loopback, a: face("8.8.8.8"), b: face("192.168.1.2"), c: face("10.0.0.1") }, "192.168.1.2"],
+    [
+      "the first private IPv4",
+      "0.0.0.0",
+      { lo: loopback, a: face("8.8.8.8"), b: face("192.168.1.2"), c: face("10.0.0.1") },
+      "192.168.1.2",
+    ],
     ["no IPv6 for 0.0.0.0", "0.0.0.0", { a: face("fd00::1", "8.8.8.8") }, "8.8.8.8"],
     ["a private IPv6 for ::", "::", { a: face("8.8.8.8", "fd00::1") }, "fd00::1"],
     ["IPv4 for :: when there is nothing else", "::", { a: face("10.0.0.1") }, "10.0.0.1"],
@@ -178,14 +245,22 @@ describe("chooseAdvertiseIp", () => {
   });
 
   it.each([
-    ["only loopback", "0.0.0.0", { lo: loopback }], ["only a link-local IPv6", "::", { a: face("fe80::1") }],
-    ["only IPv6 for 0.0.0.0", "0.0.0.0", { a: face("fd00::1") }], ["nothing", "::", {}],
+    ["only loopback", "0.0.0.0", { lo: loopback }],
+    ["only a link-local IPv6", "::", { a: face("fe80::1") }],
+    ["only IPv6 for 0.0.0.0", "0.0.0.0", { a: face("fd00::1") }],
+    ["nothing", "::", {}],
   ])("fails with %s", (_, bind, interfaces) => {
     expect(errorOf(() => chooseAdvertiseIp(ip(bind), interfaces)).code).toBe("TATTLER_ADVERTISE_MISSING");
   });
 
   it("reads this machine's interfaces by default", () => {
-    const picked = (() => { try { return chooseAdvertiseIp(ip("0.0.0.0")); } catch (error) { return error; } })();
+    const picked = (() => {
+      try {
+        return chooseAdvertiseIp(ip("0.0.0.0"));
+      } catch (error) {
+        return error;
+      }
+    })();
     if (picked instanceof Uint8Array) expect(classifyIp(picked)).not.toBe("loopback");
     else expect(picked).toMatchObject({ code: "TATTLER_ADVERTISE_MISSING" });
   });

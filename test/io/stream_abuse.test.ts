@@ -3,8 +3,22 @@ import { describe, expect, it, vi } from "vitest";
 import { decodeFrame, encodeFrame, encodeTurn } from "../../src/wire/frames.js";
 import { FrameKind } from "../../src/wire/generated/wire/frame-kind.js";
 import {
-  clusterTag, eventually, failure, greet, host, listen, members, newStreams, none, pingFrame,
-  rawServer, request, syncHead, timeoutMs, twoFrames, watchHandles,
+  clusterTag,
+  eventually,
+  failure,
+  greet,
+  host,
+  listen,
+  members,
+  newStreams,
+  none,
+  pingFrame,
+  rawServer,
+  request,
+  syncHead,
+  timeoutMs,
+  twoFrames,
+  watchHandles,
 } from "../support/stream_nodes.js";
 import { helloOf, RawPeer } from "../support/stream_peer.js";
 
@@ -14,7 +28,9 @@ describe("a peer that is not of us", () => {
   it("with another key gets no answer, and the dialer learns the likely cause", async () => {
     const onSync = vi.fn();
     const acceptor = await listen({ key: "another", handlers: { onSync } });
-    const error = await failure(newStreams().streams.sync(host, acceptor.port, request({ records: () => members(2_000), join: true })));
+    const error = await failure(
+      newStreams().streams.sync(host, acceptor.port, request({ records: () => members(2_000), join: true })),
+    );
     expect(error.code).toBe("TATTLER_STREAM_CLOSED");
     expect(error.remedy).toMatch(/key mismatch.*cluster name mismatch/s);
     expect(onSync).not.toHaveBeenCalled();
@@ -53,7 +69,9 @@ describe("a peer that is not of us", () => {
   });
 
   it.each([
-    ["an unknown version", 4, 2], ["a reserved byte that is set", 6, 1], ["a wrong magic", 0, 0x41],
+    ["an unknown version", 4, 2],
+    ["a reserved byte that is set", 6, 1],
+    ["a wrong magic", 0, 0x41],
   ])("with %s in its hello is rejected", async (_, offset, value) => {
     const acceptor = await listen();
     const peer = await RawPeer.dial(acceptor.port);
@@ -80,18 +98,38 @@ describe("a peer that is not of us", () => {
     }
     const { stats } = acceptor.streams;
     await eventually(() =>
-      expect(stats.rejectedOversized + stats.rejectedSeal + stats.closedEarly + stats.rejectedMalformed).toBe(50));
+      expect(stats.rejectedOversized + stats.rejectedSeal + stats.closedEarly + stats.rejectedMalformed).toBe(50),
+    );
     expect(await newStreams().streams.ping(host, acceptor.port, "crow", 1, timeoutMs)).toBe(true);
   });
 });
 
 describe("a chunk", () => {
   const cases: [string, (seal: (frame: Uint8Array, index: number, direction?: 0 | 1) => Buffer) => Buffer[]][] = [
-    ["replayed", (seal) => { const first = seal(twoFrames()[0], 0); return [first, first]; }],
-    ["out of order", (seal) => { const [a, b] = twoFrames(); return [seal(b, 1), seal(a, 0)]; }],
+    [
+      "replayed",
+      (seal) => {
+        const first = seal(twoFrames()[0], 0);
+        return [first, first];
+      },
+    ],
+    [
+      "out of order",
+      (seal) => {
+        const [a, b] = twoFrames();
+        return [seal(b, 1), seal(a, 0)];
+      },
+    ],
     ["left out", (seal) => [seal(twoFrames()[1], 1)]],
     ["of the other direction", (seal) => [seal(pingFrame, 0, 1)]],
-    ["with a bit flipped", (seal) => { const chunk = seal(pingFrame, 0); chunk[40]! ^= 1; return [chunk]; }],
+    [
+      "with a bit flipped",
+      (seal) => {
+        const chunk = seal(pingFrame, 0);
+        chunk[40]! ^= 1;
+        return [chunk];
+      },
+    ],
   ];
   it.each(cases)("that is %s ends the exchange in silence", async (_, chunks) => {
     const onMessage = vi.fn();
@@ -139,7 +177,8 @@ describe("a chunk", () => {
   });
 
   it.each([
-    ["4 GiB", 0xffffffff, "rejectedOversized"], ["one byte too long", 65_793, "rejectedOversized"],
+    ["4 GiB", 0xffffffff, "rejectedOversized"],
+    ["one byte too long", 65_793, "rejectedOversized"],
     ["empty", 0, "rejectedMalformed"],
   ] as const)("whose length says %s is not waited for", async (_, length, counter) => {
     const acceptor = await listen({ streamTimeoutMs: 60_000 });
@@ -166,7 +205,8 @@ describe("a chunk", () => {
     peer.socket.write(seal(encodeFrame({ ...syncHead, kind: FrameKind.receipt }), 0));
     await peer.closed;
     expect(decodeFrame(reply() as Uint8Array, { maxMembers: 0, maxMetaBytes: 0 })).toMatchObject({
-      kind: FrameKind.error, reason: "a receipt opens no exchange",
+      kind: FrameKind.error,
+      reason: "a receipt opens no exchange",
     });
     expect(acceptor.streams.stats.rejectedMalformed).toBe(1);
   });
@@ -178,28 +218,41 @@ describe("a chunk", () => {
       const second = encodeFrame({ ...syncHead, kind: FrameKind.message, ...change });
       peer.socket.write(Buffer.concat([seal(twoFrames()[0], 0), seal(second, 1)]));
       await peer.closed;
-      expect(decodeFrame(reply() as Uint8Array, { maxMembers: 0, maxMetaBytes: 0 })).toMatchObject({ kind: FrameKind.error });
+      expect(decodeFrame(reply() as Uint8Array, { maxMembers: 0, maxMetaBytes: 0 })).toMatchObject({
+        kind: FrameKind.error,
+      });
     }
     expect(acceptor.streams.stats.rejectedMalformed).toBe(2);
   });
 
   it.each([
-    ["members in a message", [...encodeTurn({ ...syncHead, kind: FrameKind.message }, members(1), none)], /^members in/],
-    ["a payload in a ping", [...encodeTurn({ ...syncHead, kind: FrameKind.ping, target: "crow" }, [], Uint8Array.of(1))], /^a payload in/],
+    [
+      "members in a message",
+      [...encodeTurn({ ...syncHead, kind: FrameKind.message }, members(1), none)],
+      /^members in/,
+    ],
+    [
+      "a payload in a ping",
+      [...encodeTurn({ ...syncHead, kind: FrameKind.ping, target: "crow" }, [], Uint8Array.of(1))],
+      /^a payload in/,
+    ],
   ])("with %s is refused", async (_, [frame], reason) => {
     const acceptor = await listen();
     const { peer, seal, reply } = await greet(acceptor.port);
     peer.socket.write(seal(frame!, 0));
     await peer.closed;
     expect(decodeFrame(reply() as Uint8Array, { maxMembers: 0, maxMetaBytes: 0 })).toMatchObject({
-      kind: FrameKind.error, reason: expect.stringMatching(reason),
+      kind: FrameKind.error,
+      reason: expect.stringMatching(reason),
     });
     expect(acceptor.streams.stats.rejectedMalformed).toBe(1);
   });
 
   it("over the exchange's total ends it", async () => {
     const acceptor = await listen({ maxExchangeBytes: 100_000 });
-    const error = await failure(newStreams().streams.sendMessage(host, acceptor.port, new Uint8Array(200_000), { timeoutMs }));
+    const error = await failure(
+      newStreams().streams.sendMessage(host, acceptor.port, new Uint8Array(200_000), { timeoutMs }),
+    );
     expect(error.code).toBe("TATTLER_STREAM_CLOSED");
     expect(acceptor.streams.stats.rejectedOversized).toBe(1);
   });

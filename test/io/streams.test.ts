@@ -6,11 +6,27 @@ import { FrameKind } from "../../src/wire/generated/wire/frame-kind.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import type { MemberRecord } from "../../src/wire/records.js";
 import {
-  closedPort, cluster, clusterTag, eventually, failure, greet, host, listen, member, members,
-  newStreams, none, openHandles, rawServer, request, syncHead, timeoutMs, watchHandles,
+  closedPort,
+  cluster,
+  clusterTag,
+  eventually,
+  failure,
+  greet,
+  host,
+  listen,
+  member,
+  members,
   type NodeOptions,
+  newStreams,
+  none,
+  openHandles,
+  rawServer,
+  request,
+  syncHead,
+  timeoutMs,
+  watchHandles,
 } from "../support/stream_nodes.js";
-import { chunkOf, contextOf, helloOf, HmacSealer, type RawPeer } from "../support/stream_peer.js";
+import { chunkOf, contextOf, HmacSealer, helloOf, type RawPeer } from "../support/stream_peer.js";
 
 watchHandles();
 
@@ -19,13 +35,21 @@ describe("a sync", () => {
     const ours = members(2_000);
     const theirs = members(2_000).map((record) => ({ ...record, state: MemberState.suspect }));
     const state = randomBytes(100_000);
-    const onSync = vi.fn((_peer: string, _records: MemberRecord[], userState: Uint8Array) =>
-      ({ records: theirs, userState: userState.slice().reverse() }));
+    const onSync = vi.fn((_peer: string, _records: MemberRecord[], userState: Uint8Array) => ({
+      records: theirs,
+      userState: userState.slice().reverse(),
+    }));
     const acceptor = await listen({ handlers: { onSync } });
     const dialer = newStreams({ name: "wren" });
-    const reply = await dialer.streams.sync(host, acceptor.port, request({ records: () => ours, userState: state, join: true }));
+    const reply = await dialer.streams.sync(
+      host,
+      acceptor.port,
+      request({ records: () => ours, userState: state, join: true }),
+    );
 
-    const [peer, records, userState, join, remoteAddress] = onSync.mock.calls[0] as unknown as Parameters<StreamHandlers["onSync"]>;
+    const [peer, records, userState, join, remoteAddress] = onSync.mock.calls[0] as unknown as Parameters<
+      StreamHandlers["onSync"]
+    >;
     expect([peer, join, remoteAddress]).toEqual(["wren", true, "127.0.0.1"]);
     expect(Buffer.from(userState).equals(state)).toBe(true);
     expect(reply.peer).toBe("crow");
@@ -34,7 +58,11 @@ describe("a sync", () => {
     expect(Buffer.from(reply.userState).equals(Buffer.from(state).reverse())).toBe(true);
     expect(dialer.sealer.sealed).toBeGreaterThan(5);
     expect(acceptor.sealer.sealed).toBeGreaterThan(5);
-    expect(acceptor.streams.stats).toMatchObject({ accepted: 1, closedEarly: 0, bytesIn: dialer.streams.stats.bytesOut });
+    expect(acceptor.streams.stats).toMatchObject({
+      accepted: 1,
+      closedEarly: 0,
+      bytesIn: dialer.streams.stats.bytesOut,
+    });
   });
 
   function textOf(record: MemberRecord): string {
@@ -57,7 +85,9 @@ describe("a sync", () => {
   });
 
   it("asks for our members only when the peer has shown its hello", async () => {
-    const port = await rawServer((peer) => { void peer.until(32).then(() => peer.socket.destroy()); });
+    const port = await rawServer((peer) => {
+      void peer.until(32).then(() => peer.socket.destroy());
+    });
     const records = vi.fn(() => []);
     await failure(newStreams().streams.sync(host, port, request({ records })));
     expect(records).not.toHaveBeenCalled();
@@ -79,7 +109,9 @@ describe("a sync", () => {
     const onSync = vi.fn();
     const acceptor = await listen({ maxSyncRecords: 1_000, handlers: { onSync } });
     const records = members(40_000);
-    const error = await failure(newStreams().streams.sync(host, acceptor.port, request({ records: () => records, join: true })));
+    const error = await failure(
+      newStreams().streams.sync(host, acceptor.port, request({ records: () => records, join: true })),
+    );
     expect(error.code).toBe("TATTLER_JOIN_REFUSED");
     expect(error.message).toMatch(/remote error: more members/);
     expect(acceptor.streams.stats.rejectedOversized).toBe(1);
@@ -104,7 +136,14 @@ describe("a sync", () => {
   it("survives a handler that throws, and says no more than that", async () => {
     const thrown = new Error("secret detail");
     const onHandlerError = vi.fn();
-    const acceptor = await listen({ handlers: { onSync: () => { throw thrown; }, onHandlerError } });
+    const acceptor = await listen({
+      handlers: {
+        onSync: () => {
+          throw thrown;
+        },
+        onHandlerError,
+      },
+    });
     const error = await failure(newStreams().streams.sync(host, acceptor.port, request()));
     expect(error.message).toMatch(/remote error: internal error/);
     expect(error.message).not.toContain("secret detail");
@@ -128,7 +167,9 @@ describe("an abort signal", () => {
       peer.socket.write(helloOf(clusterTag, randomBytes(20)));
       void peer.until(33).then(() => abort.abort("changed my mind"));
     });
-    const error = await failure(newStreams().streams.sync(host, port, request({ signal: abort.signal, timeoutMs: 60_000 })));
+    const error = await failure(
+      newStreams().streams.sync(host, port, request({ signal: abort.signal, timeoutMs: 60_000 })),
+    );
     expect([error.code, error.cause]).toEqual(["TATTLER_ABORTED", "changed my mind"]);
     await dialed!.closed;
   });
@@ -136,7 +177,9 @@ describe("an abort signal", () => {
   it("that fired before keeps us from dialing", async () => {
     const acceptor = await listen();
     const { streams } = newStreams();
-    const error = await failure(streams.sendMessage(host, acceptor.port, none, { timeoutMs, signal: AbortSignal.abort() }));
+    const error = await failure(
+      streams.sendMessage(host, acceptor.port, none, { timeoutMs, signal: AbortSignal.abort() }),
+    );
     expect(error.code).toBe("TATTLER_ABORTED");
     expect(streams.stats.dialed).toBe(0);
   });
@@ -153,7 +196,13 @@ describe("an abort signal", () => {
 describe("a message", () => {
   it.each([0, 1, 48 * 1024, 48 * 1024 + 1, 1_000_000])("of %d bytes arrives before its receipt", async (bytes) => {
     const received: [string, Uint8Array][] = [];
-    const acceptor = await listen({ handlers: { onMessage: (peer, payload) => { received.push([peer, payload]); } } });
+    const acceptor = await listen({
+      handlers: {
+        onMessage: (peer, payload) => {
+          received.push([peer, payload]);
+        },
+      },
+    });
     const payload = randomBytes(bytes);
     await newStreams({ name: "wren" }).streams.sendMessage(host, acceptor.port, payload, { timeoutMs });
     expect(received).toHaveLength(1);
@@ -198,9 +247,13 @@ describe("a ping", () => {
   });
 
   it.each([
-    ["another number", { seq: 8 }], ["another name", { source: "owl" }], ["another kind", { kind: FrameKind.receipt }],
+    ["another number", { seq: 8 }],
+    ["another name", { source: "owl" }],
+    ["another kind", { kind: FrameKind.receipt }],
   ])("is false when the ack has %s (T-051)", async (_, change) => {
-    const port = await rawServer((peer) => void answerPing(peer, { ...syncHead, kind: FrameKind.ack, source: "crow", seq: 7, ...change }));
+    const port = await rawServer(
+      (peer) => void answerPing(peer, { ...syncHead, kind: FrameKind.ack, source: "crow", seq: 7, ...change }),
+    );
     expect(await newStreams().streams.ping(host, port, "crow", 7, timeoutMs)).toBe(false);
   });
 
@@ -237,7 +290,10 @@ describe("dialing", () => {
   it("shows another challenge every time", async () => {
     const hellos = new Set<string>();
     const port = await rawServer((peer) => {
-      void peer.until(32).then((hello) => { hellos.add(hello.toString("hex")); peer.socket.destroy(); });
+      void peer.until(32).then((hello) => {
+        hellos.add(hello.toString("hex"));
+        peer.socket.destroy();
+      });
     });
     const { streams } = newStreams();
     for (let round = 0; round < 3; round++) await streams.ping(host, port, "crow", 1, timeoutMs);
@@ -290,7 +346,12 @@ describe("close", () => {
 
   it("may be called by a handler, which then answers in vain", async () => {
     const acceptor = await listen({
-      handlers: { onSync: async () => { await acceptor.streams.close(); return { records: [], userState: none }; } },
+      handlers: {
+        onSync: async () => {
+          await acceptor.streams.close();
+          return { records: [], userState: none };
+        },
+      },
     });
     const error = await failure(newStreams().streams.sync(host, acceptor.port, request()));
     expect(error.code).toBe("TATTLER_STREAM_CLOSED");
@@ -308,8 +369,11 @@ describe("close", () => {
     const { streams } = await listen();
     await streams.close();
     for (const call of [
-      streams.listen(), streams.sync(host, 1, request()), streams.sendMessage(host, 1, none, { timeoutMs }),
-    ]) expect((await failure(call)).code).toBe("TATTLER_CLOSED");
+      streams.listen(),
+      streams.sync(host, 1, request()),
+      streams.sendMessage(host, 1, none, { timeoutMs }),
+    ])
+      expect((await failure(call)).code).toBe("TATTLER_CLOSED");
   });
 
   it("frees the port", async () => {

@@ -95,7 +95,12 @@ describe("datagrams", () => {
 
   const refusals: [string, object, object, Counter][] = [
     ["another cluster", { cluster: "one" }, { cluster: "two" }, Counter.dropCluster],
-    ["a key that is not installed", { keyring: keyringOf(randomKey()) }, { keyring: keyringOf(key) }, Counter.dropUnknownKey],
+    [
+      "a key that is not installed",
+      { keyring: keyringOf(randomKey()) },
+      { keyring: keyringOf(key) },
+      Counter.dropUnknownKey,
+    ],
     ["a plain sender at a node with keys", { keyring: null }, { keyring: keyringOf(key) }, Counter.dropPlaintext],
     ["a sealing sender at a node without keys", { keyring: keyringOf(key) }, { keyring: null }, Counter.dropSealed],
   ];

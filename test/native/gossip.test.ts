@@ -64,32 +64,36 @@ describe("gossip", () => {
     });
     const sealed = keyringOf(randomKey());
     fc.assert(
-      fc.property(fc.array(record, { minLength: 1, maxLength: 80 }), fc.integer({ min: 512, max: 1500 }), (list, bytes) => {
-        const { a, b, fromA, toB } = setUp({ keyring: sealed, datagramBytes: bytes });
-        const address4 = hub.hub.internAddress(mapped(10, 9, 8, 7), 1);
-        const address6 = hub.hub.internAddress(loopback6, 2);
-        for (const { kind, name, bytes: extra } of list) {
-          const subject = hub.hub.intern(name);
-          if (kind === "alive4") a.queueAlive(subject, address4, 1, new Uint8Array(extra));
-          if (kind === "alive6") a.queueAlive(subject, address6, 1, new Uint8Array(extra));
-          if (kind === "suspect") a.queueSuspect(subject, hub.hub.find("a"), 1, 0);
-          if (kind === "death") a.queueDeath(subject, subject, 1, 3);
-          if (kind === "message") a.queueMessage(hub.hub.find("a"), 1, 2, new Uint8Array(extra));
-        }
-        for (let i = 0; i < 5; i++) {
-          a.gossip(toB);
-          a.ping(toB, hub.hub.find("b"), 1);
-          a.pingRequest(toB, hub.hub.find("b"), address6, 1);
-          a.ack(toB, 1);
-          a.nack(toB, 1);
-        }
-        for (const datagram of takeAll(hub.hub)) {
-          expect(datagram.bytes.length).toBeLessThanOrEqual(bytes);
-          expect(hub.hub.deliver(b.index, fromA, datagram.bytes, 1)).toBe(true);
-        }
-        expect(hub.counter(b, Counter.dropMalformed)).toBe(0);
-        hub.close();
-      }),
+      fc.property(
+        fc.array(record, { minLength: 1, maxLength: 80 }),
+        fc.integer({ min: 512, max: 1500 }),
+        (list, bytes) => {
+          const { a, b, fromA, toB } = setUp({ keyring: sealed, datagramBytes: bytes });
+          const address4 = hub.hub.internAddress(mapped(10, 9, 8, 7), 1);
+          const address6 = hub.hub.internAddress(loopback6, 2);
+          for (const { kind, name, bytes: extra } of list) {
+            const subject = hub.hub.intern(name);
+            if (kind === "alive4") a.queueAlive(subject, address4, 1, new Uint8Array(extra));
+            if (kind === "alive6") a.queueAlive(subject, address6, 1, new Uint8Array(extra));
+            if (kind === "suspect") a.queueSuspect(subject, hub.hub.find("a"), 1, 0);
+            if (kind === "death") a.queueDeath(subject, subject, 1, 3);
+            if (kind === "message") a.queueMessage(hub.hub.find("a"), 1, 2, new Uint8Array(extra));
+          }
+          for (let i = 0; i < 5; i++) {
+            a.gossip(toB);
+            a.ping(toB, hub.hub.find("b"), 1);
+            a.pingRequest(toB, hub.hub.find("b"), address6, 1);
+            a.ack(toB, 1);
+            a.nack(toB, 1);
+          }
+          for (const datagram of takeAll(hub.hub)) {
+            expect(datagram.bytes.length).toBeLessThanOrEqual(bytes);
+            expect(hub.hub.deliver(b.index, fromA, datagram.bytes, 1)).toBe(true);
+          }
+          expect(hub.counter(b, Counter.dropMalformed)).toBe(0);
+          hub.close();
+        },
+      ),
       { numRuns: 150 },
     );
   });
@@ -117,7 +121,9 @@ describe("gossip", () => {
     const [second] = takeAll(hub.hub);
     hub.hub.deliver(a.index, toB, second?.bytes ?? new Uint8Array(), 2);
     const relayed = hub.drain().map(({ subject, incarnation, address }) => [subject, incarnation, address].join());
-    const original = hub.received.slice(0, 3).map(({ subject, incarnation, address }) => [subject, incarnation, address].join());
+    const original = hub.received
+      .slice(0, 3)
+      .map(({ subject, incarnation, address }) => [subject, incarnation, address].join());
     expect(relayed.sort()).toEqual(original.sort());
   });
 

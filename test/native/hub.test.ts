@@ -1,5 +1,5 @@
-import { readdirSync } from "node:fs";
 import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { RecordKind } from "../../src/wire/generated/wire/record-kind.js";
@@ -227,7 +227,9 @@ describe("the addon", () => {
   it("works in a worker, also when the worker is terminated while open", async () => {
     const before = threads();
     for (let i = 0; i < 5; i++) {
-      const worker = new Worker(`${script}; require("node:worker_threads").parentPort.postMessage("up")`, { eval: true });
+      const worker = new Worker(`${script}; require("node:worker_threads").parentPort.postMessage("up")`, {
+        eval: true,
+      });
       const failed = new Promise<never>((_, reject) => worker.once("error", reject));
       await Promise.race([new Promise((resolve) => worker.once("message", resolve)), failed]);
       await worker.terminate();

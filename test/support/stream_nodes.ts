@@ -9,7 +9,7 @@ import { encodeFrame, encodeTurn, type FrameHead } from "../../src/wire/frames.j
 import { FrameKind } from "../../src/wire/generated/wire/frame-kind.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import type { MemberRecord } from "../../src/wire/records.js";
-import { chunkOf, contextOf, helloOf, HmacSealer, RawPeer, RawServer } from "./stream_peer.js";
+import { chunkOf, contextOf, HmacSealer, helloOf, RawPeer, RawServer } from "./stream_peer.js";
 
 export const host = "127.0.0.1";
 export const cluster = "prod";
@@ -23,7 +23,9 @@ let handlesBefore = 0;
 
 /** To be called once by each test file. */
 export function watchHandles(): void {
-  beforeEach(() => { handlesBefore = tcpHandles(); });
+  beforeEach(() => {
+    handlesBefore = tcpHandles();
+  });
   afterEach(async () => {
     for (const one of open.reverse()) await one.close();
     open = [];
@@ -51,7 +53,10 @@ export function members(count: number): MemberRecord[] {
 }
 
 export interface NodeOptions extends Partial<StreamLimits> {
-  name?: string; key?: string; cluster?: string; clusterTag?: number;
+  name?: string;
+  key?: string;
+  cluster?: string;
+  clusterTag?: number;
   handlers?: Partial<StreamHandlers>;
 }
 
@@ -59,10 +64,17 @@ export function newStreams(options: NodeOptions = {}): { streams: Streams; seale
   const { name = "crow", key = "secret", handlers, ...rest } = options;
   const sealer = new HmacSealer(key);
   const streams = new Streams({
-    host, port: 0, cluster, clusterTag, sealer, selfName: () => name,
+    host,
+    port: 0,
+    cluster,
+    clusterTag,
+    sealer,
+    selfName: () => name,
     handlers: {
-      onSync: () => ({ records: [member(1)], userState: none }), onMessage: () => {},
-      onPing: (target) => target === name, ...handlers,
+      onSync: () => ({ records: [member(1)], userState: none }),
+      onMessage: () => {},
+      onPing: (target) => target === name,
+      ...handlers,
     },
     ...rest,
   });
@@ -70,7 +82,9 @@ export function newStreams(options: NodeOptions = {}): { streams: Streams; seale
   return { streams, sealer };
 }
 
-export async function listen(options: NodeOptions = {}): Promise<{ streams: Streams; sealer: HmacSealer; port: number }> {
+export async function listen(
+  options: NodeOptions = {},
+): Promise<{ streams: Streams; sealer: HmacSealer; port: number }> {
   const node = newStreams(options);
   return { ...node, port: await node.streams.listen() };
 }
@@ -80,7 +94,12 @@ export function request(changes: Partial<SyncRequest> = {}): SyncRequest {
 }
 
 export async function failure(promise: Promise<unknown>): Promise<TattlerError> {
-  return promise.then(() => { throw new Error("it succeeded"); }, (error) => error);
+  return promise.then(
+    () => {
+      throw new Error("it succeeded");
+    },
+    (error) => error,
+  );
 }
 
 /** A dialer that greeted a node and seals by hand. */

@@ -1,7 +1,7 @@
 /** A hand-driven TCP peer and a stand-in for the native sealer, for tests of the stream transport. */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { connect, createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import type { FrameSealer } from "../../src/io/streams.js";
 import { Counter } from "../../src/wire/generated/wire/counter.js";
 
@@ -28,7 +28,11 @@ export class HmacSealer implements FrameSealer {
 
 /** The authenticated context as the format has it, written down a second time. */
 export function contextOf(
-  dialer: Uint8Array, acceptor: Uint8Array, direction: 0 | 1, index: number, cluster: string,
+  dialer: Uint8Array,
+  acceptor: Uint8Array,
+  direction: 0 | 1,
+  index: number,
+  cluster: string,
 ): Uint8Array {
   const place = Buffer.alloc(5);
   place[0] = direction;
@@ -54,7 +58,9 @@ export class RawPeer {
   readonly closed: Promise<void>;
 
   constructor(readonly socket: Socket) {
-    socket.on("data", (data) => { this.received = Buffer.concat([this.received, data]); });
+    socket.on("data", (data) => {
+      this.received = Buffer.concat([this.received, data]);
+    });
     socket.on("error", () => {});
     this.closed = new Promise((resolve) => socket.on("close", () => resolve()));
   }
@@ -78,7 +84,10 @@ export class RawPeer {
 /** A listener that hands every connection to `serve`. */
 export class RawServer {
   private readonly sockets = new Set<Socket>();
-  private constructor(private readonly server: Server, readonly port: number) {}
+  private constructor(
+    private readonly server: Server,
+    readonly port: number,
+  ) {}
 
   static async start(serve: (peer: RawPeer) => void): Promise<RawServer> {
     const server = createServer((socket) => {

@@ -2,12 +2,18 @@ import fc from "fast-check";
 import { Builder } from "flatbuffers";
 import { describe, expect, it } from "vitest";
 import {
-  type DecodedFrame, decodeFrame, encodeFrame, encodeTurn, frameBodyBytes, type FrameHead, FrameRejection,
+  type DecodedFrame,
+  decodeFrame,
+  encodeFrame,
+  encodeTurn,
+  type FrameHead,
+  FrameRejection,
+  frameBodyBytes,
 } from "../../src/wire/frames.js";
 import { Address4 } from "../../src/wire/generated/wire/address4.js";
 import { Address6 } from "../../src/wire/generated/wire/address6.js";
-import { FrameKind } from "../../src/wire/generated/wire/frame-kind.js";
 import { Frame } from "../../src/wire/generated/wire/frame.js";
+import { FrameKind } from "../../src/wire/generated/wire/frame-kind.js";
 import { MemberRecord as RecordTable } from "../../src/wire/generated/wire/member-record.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import type { MemberRecord } from "../../src/wire/records.js";
@@ -26,7 +32,11 @@ function decoded(bytes: Uint8Array): DecodedFrame {
   return frame;
 }
 
-function decodeTurn(frames: Iterable<Uint8Array>): { frames: DecodedFrame[]; members: MemberRecord[]; payload: Uint8Array } {
+function decodeTurn(frames: Iterable<Uint8Array>): {
+  frames: DecodedFrame[];
+  members: MemberRecord[];
+  payload: Uint8Array;
+} {
   const list = [...frames].map(decoded);
   return {
     frames: list,
@@ -49,18 +59,28 @@ const anyRecord: fc.Arbitrary<MemberRecord> = fc.record({
 
 describe("a turn", () => {
   it("decodes to what was encoded, whatever the members and the payload", () => {
-    fc.assert(fc.property(fc.array(anyRecord, { maxLength: 200 }), fc.uint8Array({ maxLength: 2_000 }), (records, payload) => {
-      const turn = decodeTurn(encodeTurn(head, records, payload));
-      expect(turn.members).toEqual(records);
-      expect(Buffer.from(payload).equals(turn.payload)).toBe(true);
-    }), { numRuns: 100 });
+    fc.assert(
+      fc.property(fc.array(anyRecord, { maxLength: 200 }), fc.uint8Array({ maxLength: 2_000 }), (records, payload) => {
+        const turn = decodeTurn(encodeTurn(head, records, payload));
+        expect(turn.members).toEqual(records);
+        expect(Buffer.from(payload).equals(turn.payload)).toBe(true);
+      }),
+      { numRuns: 100 },
+    );
   });
 
   it("takes several bounded frames, of which only the last says so", () => {
-    const records = Array.from({ length: 2_000 }, (_, index): MemberRecord => ({
-      name: `member-${index}`, ip: mapped(10, 0, index >> 8, index & 255), port: 7946, incarnation: 1,
-      state: MemberState.alive, meta: new Uint8Array(index % 512).fill(7),
-    }));
+    const records = Array.from(
+      { length: 2_000 },
+      (_, index): MemberRecord => ({
+        name: `member-${index}`,
+        ip: mapped(10, 0, index >> 8, index & 255),
+        port: 7946,
+        incarnation: 1,
+        state: MemberState.alive,
+        meta: new Uint8Array(index % 512).fill(7),
+      }),
+    );
     const payload = new Uint8Array(150_000).map((_, index) => index);
     const encoded = [...encodeTurn(head, records, payload)];
     for (const frame of encoded) expect(frame.length).toBeLessThanOrEqual(frameBodyBytes + 1024);
@@ -135,11 +155,19 @@ describe("a frame", () => {
 });
 
 interface RawRecord {
-  name?: string | Uint8Array; incarnation?: number; state?: number; v4?: number; v6?: number; meta?: number;
+  name?: string | Uint8Array;
+  incarnation?: number;
+  state?: number;
+  v4?: number;
+  v6?: number;
+  meta?: number;
 }
 
 /** Built with the generated classes alone, so that it can hold what the codec would not write. */
-function rawFrame(records: RawRecord[], frame: { kind?: number; source?: string; target?: string; share?: number } = {}): Uint8Array {
+function rawFrame(
+  records: RawRecord[],
+  frame: { kind?: number; source?: string; target?: string; share?: number } = {},
+): Uint8Array {
   const builder = new Builder(1024);
   const offsets = records.map((record) => rawRecord(builder, record));
   if (frame.share !== undefined) offsets.push(...Array.from({ length: frame.share }, () => offsets[0]!));
