@@ -130,13 +130,27 @@ uint32_t Interner::hashOf(const Address& address) const {
   return foldHash(std::rotl(network, 31) ^ high ^ std::rotl(uint64_t{address.port}, 48), seed_);
 }
 
+uint32_t Interner::hashOf(std::string_view name) const {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(name.data());
+  const size_t size = name.size();
+  uint64_t hash = size;
+  if (size < 8) {
+    for (size_t i = 0; i < size; i++) hash = hash << 8 | bytes[i];
+    return foldHash(hash, seed_);
+  }
+  // Whole words; the last one may overlap the one before.
+  for (size_t at = 0; at + 8 < size; at += 8) {
+    hash = std::rotl((hash ^ readNative(bytes + at) ^ seed_) * 0xa0761d6478bd642fu, 31);
+  }
+  return foldHash(hash ^ readNative(bytes + size - 8), seed_);
+}
+
 MemberHandle Interner::findId(MemberId id) const {
   return byId_.find(hashOf(id), [&](uint32_t handle) { return ids_[handle - 1] == id; });
 }
 
 MemberHandle Interner::findName(std::string_view name) const {
-  const MemberHandle handle = findId(idOfName(name));
-  return handle != 0 && names_[handle - 1] == name ? handle : 0;
+  return byName_.find(hashOf(name), [&](uint32_t handle) { return names_[handle - 1] == name; });
 }
 
 AddressHandle Interner::findAddress(const Address& address) const {
@@ -172,12 +186,14 @@ void Interner::storeName(MemberHandle handle, MemberId id, std::string_view name
     ids_[handle - 1] = id;
   }
   byId_.insert(hashOf(id), handle);
+  byName_.insert(hashOf(name), handle);
 }
 
 void Interner::release(MemberHandle handle) {
   if (!members_.release(handle)) return;
   const std::unique_lock lock(mutex_);
   byId_.erase(hashOf(ids_[handle - 1]), handle);
+  byName_.erase(hashOf(std::string_view(names_[handle - 1])), handle);
   members_.quarantine(handle, ringWritePosition_());
 }
 

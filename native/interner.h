@@ -90,7 +90,7 @@ class Interner {
   // that must not release it later, when the handle may belong to somebody else.
   bool retain(MemberHandle handle) { return members_.retain(handle); }
   void release(MemberHandle handle);
-  // Valid until the handle is recycled; empty for an unknown handle.
+  // Valid until the next intern() or recycle(); empty for an unknown handle.
   std::string_view nameOf(MemberHandle handle) const;
   MemberId idOf(MemberHandle handle) const;
 
@@ -108,6 +108,7 @@ class Interner {
  private:
   uint32_t hashOf(MemberId id) const { return foldHash(id, seed_); }
   uint32_t hashOf(const Address& address) const;
+  uint32_t hashOf(std::string_view name) const;
   void storeName(MemberHandle handle, MemberId id, std::string_view name);
   void storeAddress(AddressHandle handle, const Address& address);
 
@@ -117,8 +118,9 @@ class Interner {
 
   HandlePool members_;
   std::vector<MemberId> ids_;      // by handle - 1
-  std::deque<std::string> names_;  // a deque, so that views and pointers survive growth
+  std::vector<std::string> names_;
   FlatIndex byId_;
+  FlatIndex byName_;  // for datagrams: SipHash is more than a look-up needs
 
   HandlePool sockets_;
   std::deque<Address> addresses_;

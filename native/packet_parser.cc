@@ -24,6 +24,12 @@ void writePrefix(MutableBytes prefix, const Address& source) {
   std::memcpy(prefix.data() + source.ip.size(), &source.port, sizeof source.port);
 }
 
+// Exactly one of the two, with a port.
+bool hasAddress(const wire::Address4* v4, const wire::Address6* v6) {
+  if ((v4 == nullptr) == (v6 == nullptr)) return false;
+  return (v4 ? v4->port() : v6->port()) != 0;
+}
+
 uint32_t low(uint64_t wide) { return static_cast<uint32_t>(wide); }
 uint32_t high(uint64_t wide) { return static_cast<uint32_t>(wide >> 32); }
 
@@ -56,6 +62,7 @@ bool PacketParser::parse(const ParseContext& context, MutableBytes prefix, Bytes
     ring_.noteDrop();
   }
   describeMessages(frame, packet);
+  Counters(context.counters).add(wire::Counter_recordsReceived, ring_.appended());
   ring_.finish(prefix.size() + body.size());
   // Before the reader's lock ends: a handle released from now on waits until these are consumed.
   ring_.publish();
@@ -68,11 +75,11 @@ bool PacketParser::isSane(const wire::Packet& packet) const {
     for (const wire::Alive* alive : *packet.alives()) {
       const size_t nameBytes = alive->name()->size();
       if (nameBytes == 0 || nameBytes > kMaxNameBytes) return false;
-      if (!fromWire(alive->v4(), alive->v6())) return false;
+      if (!hasAddress(alive->v4(), alive->v6())) return false;
     }
   }
   const wire::PingRequest* request = packet.ping_request();
-  return !request || fromWire(request->v4(), request->v6());
+  return !request || hasAddress(request->v4(), request->v6());
 }
 
 // One record, or null (counted) when the ring has no room for it.
@@ -84,7 +91,6 @@ Record* PacketParser::append(const Frame& frame, wire::RecordKind kind, const vo
     ring_.noteDrop();
     return nullptr;
   }
-  counters.add(wire::Counter_recordsReceived);
   Record& record = ring_.append();
   record = {};
   record.kind = kind;
@@ -153,7 +159,6 @@ void PacketParser::describeMembership(const Frame& frame, const wire::Packet& pa
       if (!record) continue;
       record->subject = interner_.findName(alive->name()->string_view());
       record->incarnation = alive->incarnation();
-      record->address = interner_.findAddress(*fromWire(alive->v4(), alive->v6()));
     }
   }
   describeAccusations(frame, wire::RecordKind_suspect, packet.suspects());

@@ -25,6 +25,8 @@ class ReceiveRing {
   Pressure pressure() const;
   // Appends a record of the reserved datagram. Room must have been checked.
   Record& append();
+  // Records of the reserved datagram so far.
+  uint64_t appended() const { return producerHead_ - packetFirst_; }
   // Ends the datagram: keeps `bytes` of the reservation if any record was appended, else none.
   void finish(size_t bytes);
   // Counts what had to be dropped for lack of room: while this grows, nobody may be judged.

@@ -159,10 +159,6 @@ export class Membership {
 
   /** Takes a reference on the address of the record. */
   #addressOf(alive: AliveView): AddressHandle {
-    if (alive.address !== 0) {
-      this.#effects.directory.retainAddress(alive.address);
-      return alive.address;
-    }
     const port = alive.ip(this.#ip);
     return this.#effects.directory.internAddress(this.#ip, port);
   }

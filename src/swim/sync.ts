@@ -1,4 +1,4 @@
-import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import type { MemberHandle } from "../wire/addon.js";
 import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
@@ -85,7 +85,6 @@ export class Sync {
 /** Lets a record of a sync be handled like one in the receive ring. */
 class RecordView implements AliveView {
   readonly ringIndex = -1;
-  readonly address: AddressHandle = 0;
   readonly #record: MemberRecord;
 
   constructor(record: MemberRecord) {

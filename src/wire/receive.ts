@@ -14,32 +14,37 @@ import type { AliveView } from "./records.js";
  * returns is valid until the next select() or until the records are consumed.
  */
 export class RingReader implements AliveView {
+  /** A copy: reading properties of an object that C++ made is slow. */
   readonly #layout: Layout;
   readonly #words: Uint32Array;
   readonly #times: Float64Array;
   readonly #slab: Uint8Array;
   readonly #buffer: ByteBuffer;
-  readonly #records: number;
   readonly #alive = new Alive();
   readonly #request = new PingRequest();
   readonly #v4 = new Address4();
   readonly #v6 = new Address6();
+  readonly #mask: number;
+  readonly #recordWords: number;
   #at = 0;
-  ringIndex = 0;
 
   constructor(layout: Layout, ring: ArrayBuffer, slab: ArrayBuffer) {
-    this.#layout = layout;
+    this.#layout = { ...layout };
+    this.#recordWords = layout.recordWords;
     this.#words = new Uint32Array(ring);
     this.#times = new Float64Array(ring);
     this.#slab = new Uint8Array(slab);
     this.#buffer = new ByteBuffer(this.#slab);
-    this.#records = this.#words.length / layout.recordWords;
+    this.#mask = this.#words.length / layout.recordWords - 1;
   }
 
   /** Moves to a position of the ring, which may lie past its end. */
   select(position: number): void {
-    this.ringIndex = position % this.#records;
-    this.#at = this.ringIndex * this.#layout.recordWords;
+    this.#at = (position & this.#mask) * this.#recordWords;
+  }
+
+  get ringIndex(): number {
+    return this.#at / this.#recordWords;
   }
 
   get kind(): RecordKind {

@@ -1,4 +1,3 @@
-import type { AddressHandle } from "./addon.js";
 import type { MemberState } from "./generated/wire/member-state.js";
 
 /** One member as a state sync carries it. Owns its bytes. */
@@ -16,8 +15,6 @@ export interface MemberRecord {
 export interface AliveView {
   /** For Broadcasts.relay. */
   readonly ringIndex: number;
-  /** The member's address when it is interned already, else 0. */
-  readonly address: AddressHandle;
   name(): string;
   /** Copies the 16 bytes of IP and returns the port. */
   ip(into: Uint8Array): number;
