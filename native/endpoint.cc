@@ -1,5 +1,7 @@
 #include "endpoint.h"
 
+#include <algorithm>
+
 namespace tattler {
 
 namespace {
@@ -305,7 +307,7 @@ std::optional<PendingAck> Endpoint::receive(const Address& source, Bytes datagra
 bool Endpoint::parseBody(Bytes body, double nowMs) {
   const MutableBytes slab = parts_.ring.reserve(kPrefixBytes + body.size());
   if (slab.empty()) return false;
-  std::memcpy(slab.data() + kPrefixBytes, body.data(), body.size());
+  std::ranges::copy(body, slab.begin() + kPrefixBytes);
   const ParseContext context{index_, config_.selfId, config_.bind, nowMs, true, counters_};
   std::optional<PendingAck> ignored;
   const Bytes copy{slab.data() + kPrefixBytes, body.size()};

@@ -24,6 +24,12 @@ void writePrefix(MutableBytes prefix, const Address& source) {
   std::memcpy(prefix.data() + source.ip.size(), &source.port, sizeof source.port);
 }
 
+// The verifier checks where a vector begins, but not that elements of 8 bytes stand on such a border.
+bool isAligned(const flatbuffers::Vector<const wire::Accusation*>* accusations) {
+  return !accusations ||
+         reinterpret_cast<uintptr_t>(accusations->Data()) % alignof(wire::Accusation) == 0;
+}
+
 // Exactly one of the two, with a port.
 bool hasAddress(const wire::Address4* v4, const wire::Address6* v6) {
   if ((v4 == nullptr) == (v6 == nullptr)) return false;
@@ -71,6 +77,7 @@ bool PacketParser::parse(const ParseContext& context, MutableBytes prefix, Bytes
 
 // What the verifier cannot know: the rules of our schema that FlatBuffers has no words for.
 bool PacketParser::isSane(const wire::Packet& packet) const {
+  if (!isAligned(packet.suspects()) || !isAligned(packet.deaths())) return false;
   if (packet.alives()) {
     for (const wire::Alive* alive : *packet.alives()) {
       const size_t nameBytes = alive->name()->size();
