@@ -121,9 +121,7 @@ describe("gossip", () => {
     const [second] = takeAll(hub.hub);
     hub.hub.deliver(a.index, toB, second?.bytes ?? new Uint8Array(), 2);
     const relayed = hub.drain().map(({ subject, incarnation }) => [subject, incarnation].join());
-    const original = hub.received
-      .slice(0, 3)
-      .map(({ subject, incarnation }) => [subject, incarnation].join());
+    const original = hub.received.slice(0, 3).map(({ subject, incarnation }) => [subject, incarnation].join());
     expect(relayed.sort()).toEqual(original.sort());
   });
 
