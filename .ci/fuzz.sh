@@ -14,5 +14,5 @@ for target in $targets; do
   seeds=test/fuzz/corpus/$name
   echo "$name: $seconds s"
   "$target" "$work/corpus" $([ -d "$seeds" ] && echo "$seeds") -max_len=2048 -timeout=10 -rss_limit_mb=1024 \
-    -max_total_time="$seconds" -print_final_stats=1 -verbosity=0 -artifact_prefix="$work/"
+    -max_total_time="$seconds" -print_final_stats=1 -verbosity=0 -print_funcs=0 -artifact_prefix="$work/"
 done

@@ -76,7 +76,7 @@ export async function writeVendor() {
     writeChanged(join(vendor, path), content);
   }
   const addonApi = dirname(require.resolve("node-addon-api/package.json"));
-  for (const file of readdirSync(addonApi).filter((name) => name.endsWith(".h"))) {
+  for (const file of readdirSync(addonApi).filter((name) => /\.h$|^LICENSE/.test(name))) {
     writeChanged(join(vendor, file), readFileSync(join(addonApi, file), "utf8"));
   }
 }
