@@ -123,7 +123,11 @@ void HubObject::drain(Napi::Env env, Napi::Function onWake) {
   const std::shared_ptr<Hub> hub = hub_;
   if (!hub || hub->isShutDown()) return;
   hub->noteDrain();
-  onWake.Call({});
+  // Called bare: what it throws stays pending and Node reports it; in a worker that is being
+  // terminated the call fails, and nothing may be thrown in its place.
+  napi_value undefined = nullptr;
+  napi_get_undefined(env, &undefined);
+  if (napi_call_function(env, undefined, onWake, 0, nullptr, nullptr) != napi_ok) return;
   // What the callback left in the ring would otherwise wait for the next datagram.
   if (!hub->isShutDown() && hub->ring().readable() > 0) waker_->wake();
 }

@@ -16,6 +16,10 @@ class Counters {
     value.store(value.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }
 
+  void set(wire::Counter counter, uint64_t value) {
+    std::atomic_ref<uint64_t>(base_[counter]).store(value, std::memory_order_relaxed);
+  }
+
  private:
   uint64_t* base_;
 };

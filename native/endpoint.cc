@@ -65,7 +65,7 @@ bool Endpoint::transmit(AddressHandle to, Bytes body, bool urgent) {
 bool Endpoint::transmitToppedUp(AddressHandle to) {
   size_t records = 0;
   const Bytes body = parts_.composer.finish(queue_, bodyBudget(), records);
-  counters_.add(wire::Counter_recordsSent, records);
+  publishQueueCounters();
   return transmit(to, body, true);
 }
 
@@ -111,8 +111,8 @@ int32_t Endpoint::sendGossip(AddressHandle to) {
   }
   size_t records = 0;
   const Bytes body = startBody().finish(queue_, bodyBudget(), records);
+  publishQueueCounters();
   if (records == 0) return 0;
-  counters_.add(wire::Counter_recordsSent, records);
   return transmit(to, body, false) ? static_cast<int32_t>(records) : -1;
 }
 
@@ -136,12 +136,17 @@ void Endpoint::push(Broadcast record) {
     parts_.interner.release(record.subject);
     return;
   }
-  const QueueCounters before = queue_.counters();
   queue_.push(std::move(record));
-  const QueueCounters& after = queue_.counters();
-  counters_.add(wire::Counter_recordsQueued, after.queued - before.queued);
-  counters_.add(wire::Counter_recordsReplaced, after.replaced - before.replaced);
-  counters_.add(wire::Counter_recordsPruned, after.pruned - before.pruned);
+  publishQueueCounters();
+}
+
+void Endpoint::publishQueueCounters() {
+  const QueueCounters& counters = queue_.counters();
+  counters_.set(wire::Counter_recordsQueued, counters.queued);
+  counters_.set(wire::Counter_recordsSent, counters.sent);
+  counters_.set(wire::Counter_recordsRetired, counters.retired);
+  counters_.set(wire::Counter_recordsReplaced, counters.replaced);
+  counters_.set(wire::Counter_recordsPruned, counters.pruned);
 }
 
 void Endpoint::queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation,

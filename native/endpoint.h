@@ -97,6 +97,7 @@ class Endpoint {
   bool transmit(AddressHandle to, Bytes body, bool urgent);
   bool transmitToppedUp(AddressHandle to);
   void push(Broadcast record);
+  void publishQueueCounters();
   void relayAlive(const Record& record);
   void relayAccusation(const Record& record);
   const uint8_t* slabAt(uint32_t offset) const { return parts_.ring.slab().data() + offset; }
