@@ -177,8 +177,7 @@ export function resolveConfig(options: GossipOptions): Config {
 /** One option from text, as a command line gives it. Errors: TATTLER_OPTION_INVALID, TATTLER_OPTION_UNKNOWN. */
 export function parseOption(name: string, text: string): Partial<GossipOptions> {
   if (Object.hasOwn(numbers, name)) {
-    const value = text.trim() === "" ? Number.NaN : Number(text);
-    return { [name]: checkNumber(name as NumberOption, value) };
+    return { [name]: checkNumber(name as NumberOption, numberOf(text)) };
   }
   switch (name) {
     case "tcpPing":
@@ -190,7 +189,7 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
     case "backend":
       return { backend: oneOf(name, text, backends) };
     case "seed":
-      return { seed: checkSeed(Number(text)) };
+      return { seed: checkSeed(numberOf(text)) };
     case "name":
     case "bind":
     case "advertise":
@@ -202,6 +201,12 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
       throw tattlerError("TATTLER_OPTION_UNKNOWN", [name, known.join(", ")]);
     }
   }
+}
+
+/** The number that the text spells, else the text itself, for the error to show. */
+function numberOf(text: string): number | string {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  return Number.isNaN(value) ? text : value;
 }
 
 function defaultOf(option: NumberOption, profile: Profile): number {

@@ -6,15 +6,7 @@ import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
 import { EventKind } from "./events.js";
 import type { Hearing } from "./hearing.js";
-import {
-  accusationJump,
-  aliveJump,
-  Claim,
-  incarnationDistance,
-  nextIncarnation,
-  stateOfClaim,
-  supersedes,
-} from "./member.js";
+import { aliveJump, Claim, incarnationDistance, nextIncarnation, stateOfClaim, supersedes } from "./member.js";
 import type { Roster } from "./roster.js";
 import { expectedConfirmations, type Suspicions, suspicionMinMs } from "./suspicion.js";
 
@@ -44,6 +36,9 @@ export interface Self {
   incarnation: number;
   isLeaving: boolean;
 }
+
+/** What suspicions are measured by where probes are off: others do probe, and their accusations need time. */
+const intervalWithoutProbesMs = 1000;
 
 /** Who is a member and in what state: applies claims, then reacts (spread, suspect, refute, notify). */
 export class Membership {
@@ -88,14 +83,14 @@ export class Membership {
   updateMeta(nowMs: number, meta: Uint8Array): void {
     this.#self.meta = meta.slice();
     this.#roster.setMeta(this.#self.handle, meta);
-    this.#raiseIncarnation(nowMs, this.#self.incarnation);
+    if (!this.#self.isLeaving) this.#raiseIncarnation(nowMs, this.#self.incarnation);
   }
 
   /** An alive from a datagram (`alive.ringIndex` >= 0) or a sync. `subject` is 0 when its name is new. */
   handleAlive(nowMs: number, subject: MemberHandle, incarnation: number, alive: AliveView): void {
     if (incarnation === 0) return; // E-09: a ghost
     const meta = alive.meta();
-    if (meta !== null && meta.length > this.#config.metaMaxBytes) return;
+    if (this.#isTooLong(meta)) return;
     const address = this.#addressOf(alive);
     if (address === 0) return;
     if (!this.#roster.has(subject)) this.#admit(nowMs, address, incarnation, alive, MemberState.alive);
@@ -126,21 +121,23 @@ export class Membership {
     this.#roster.become(subject, stateOfClaim(claim), incarnation, nowMs);
     this.#spread(accusation, Claim.death);
     this.#announceSize();
+    if (before === stateOfClaim(claim)) return;
     if (claim === Claim.farewell) this.#notify(EventKind.leave, subject, 0, Evidence.farewell);
-    else if (before <= MemberState.suspect) this.#notify(EventKind.fail, subject, from, accusation.evidence);
+    else this.#notify(EventKind.fail, subject, from, accusation.evidence);
   }
 
   /** Records a member that others know as dead or left, so that an old alive cannot revive it (E-12). No event. */
   admitGone(nowMs: number, state: MemberState, alive: AliveView, incarnation: number): void {
+    if (incarnation === 0 || this.#isTooLong(alive.meta())) return;
     const address = this.#addressOf(alive);
     if (address === 0) return;
     this.#admit(nowMs, address, incarnation, alive, state);
     this.#effects.directory.releaseAddress(address);
   }
 
-  /** Turns suspicions that ran out into deaths (M-118). */
-  advance(nowMs: number): void {
-    for (const subject of this.#suspicions.expired(nowMs - this.#hearing.frozenMs(nowMs))) {
+  /** Turns suspicions that ran out by `drainedThroughMs` into deaths (M-118). */
+  advance(nowMs: number, drainedThroughMs: number): void {
+    for (const subject of this.#suspicions.expired(drainedThroughMs, this.#hearing.frozenMs(nowMs))) {
       const incarnation = this.#roster.incarnationOf(subject);
       this.#suspicions.end(subject);
       const from = this.#self.handle;
@@ -155,6 +152,10 @@ export class Membership {
     this.#roster.become(handle, MemberState.left, incarnation, nowMs);
     this.#effects.broadcasts.queueDeath(handle, handle, incarnation, Evidence.farewell);
     this.#announceSize();
+  }
+
+  #isTooLong(meta: Uint8Array | null): boolean {
+    return meta !== null && meta.length > this.#config.metaMaxBytes;
   }
 
   /** Takes a reference on the address of the record. */
@@ -236,7 +237,8 @@ export class Membership {
   #refute(nowMs: number, accused: number): void {
     if (this.#self.isLeaving) return;
     const ahead = incarnationDistance(this.#self.incarnation, accused);
-    if (ahead < 0 || ahead > accusationJump) return;
+    // Further than one accusation may jump: others may have taken several, one on top of the other (E-03).
+    if (ahead < 0 || ahead >= aliveJump) return;
     this.refutations++;
     this.#awareness.apply(1);
     this.#raiseIncarnation(nowMs, accused);
@@ -257,24 +259,26 @@ export class Membership {
     this.suspicionsRaised++;
     this.#spread(accusation, Claim.suspect);
     this.#announceSize();
-    if (before > MemberState.suspect) this.#notify(EventKind.recover, subject, 0, accusation.evidence);
+    const back = eventOfAlive(before, false);
+    if (back !== null) this.#notify(back, subject, 0, accusation.evidence);
     this.#notify(EventKind.suspect, subject, from, accusation.evidence);
   }
 
   #confirm(nowMs: number, accusation: Accusation): void {
     const { subject, from, incarnation } = accusation;
-    const ahead = incarnationDistance(this.#roster.incarnationOf(subject), incarnation);
-    if (ahead < 0 || ahead > accusationJump) return;
-    if (ahead > 0) this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
+    const known = this.#roster.incarnationOf(subject);
+    const isAhead = supersedes(Claim.suspect, incarnation, MemberState.suspect, known);
+    if (!isAhead && incarnation !== known) return;
+    if (isAhead) this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
     // Hearsay of a state sync is somebody's summary, not an observation of its own (E-11).
     const isNew = accusation.evidence !== Evidence.hearsay && this.#suspicions.confirm(subject, from);
-    if (isNew || ahead > 0) this.#spread(accusation, Claim.suspect); // M-117
+    if (isNew || isAhead) this.#spread(accusation, Claim.suspect); // M-117
   }
 
   #timing() {
     const { suspicionMult, suspicionMaxTimeoutMult, probeIntervalMs } = this.#config;
     const members = this.#roster.liveCount;
-    const minMs = suspicionMinMs(suspicionMult, members, probeIntervalMs);
+    const minMs = suspicionMinMs(suspicionMult, members, probeIntervalMs || intervalWithoutProbesMs);
     return { minMs, maxMs: minMs * suspicionMaxTimeoutMult, expected: expectedConfirmations(suspicionMult, members) };
   }
 

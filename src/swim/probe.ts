@@ -1,4 +1,4 @@
-import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import type { MemberHandle } from "../wire/addon.js";
 import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { Awareness } from "./awareness.js";
@@ -26,6 +26,9 @@ export interface ProbeParts {
   readonly accuse: (nowMs: number, accusation: Accusation) => void;
 }
 
+/** Fewer members judge however little they hear. */
+export const leastToBeDeaf = 3;
+
 const idle = Number.POSITIVE_INFINITY;
 
 /**
@@ -39,8 +42,6 @@ export class Probe {
   inconclusive = 0;
 
   #target: MemberHandle = 0;
-  #address: AddressHandle = 0;
-  #incarnation = 0;
   #seq = 0;
   #sentAtMs = 0;
   #escalateAtMs = idle;
@@ -73,15 +74,14 @@ export class Probe {
     if (target === 0) return;
     this.started++;
     this.#target = target;
-    this.#address = roster.addressOf(target);
-    this.#incarnation = roster.incarnationOf(target);
     this.#seq = this.#parts.nextSeq();
     this.#sentAtMs = nowMs;
     this.#escalateAtMs = nowMs + this.#config.probeTimeoutMs;
     this.#verdictAtMs = nowMs + awareness.scale(this.#config.probeIntervalMs);
     this.#helpers.clear();
     this.#helpersAsked = 0;
-    hearing.notePing(nowMs);
+    // Two members cannot tell deafness from the other's death (ARCHITECTURE 5.2).
+    if (roster.liveCount >= leastToBeDeaf) hearing.notePing(nowMs);
     this.#ping();
   }
 
@@ -113,28 +113,33 @@ export class Probe {
 
   #ping(): void {
     const { roster, effects } = this.#parts;
+    const address = roster.addressOf(this.#target);
     if (roster.stateOf(this.#target) === MemberState.alive) {
-      effects.datagrams.ping(this.#address, this.#target, this.#seq);
+      effects.datagrams.ping(address, this.#target, this.#seq);
       return;
     }
     // M-103: tell the accused, so that it can refute at once.
-    effects.datagrams.pingAndAccuse(this.#address, this.#target, this.#seq, this.#incarnation, Evidence.timeout);
+    const incarnation = roster.incarnationOf(this.#target);
+    effects.datagrams.pingAndAccuse(address, this.#target, this.#seq, incarnation, Evidence.timeout);
   }
 
   #escalate(nowMs: number): void {
+    // Whoever asks late, after a stall of its own, waits for the answers all the same.
+    this.#verdictAtMs += Math.max(0, nowMs - this.#escalateAtMs);
     this.#escalateAtMs = idle;
     const { roster, effects, self } = this.#parts;
     if (!roster.isLive(this.#target)) return this.#end();
+    const address = roster.addressOf(this.#target);
     const isHelper = (member: MemberHandle): boolean =>
       member !== self && member !== this.#target && roster.stateOf(member) === MemberState.alive;
     for (const helper of roster.sample(this.#config.indirectChecks, isHelper)) {
       this.#helpers.add(helper);
       this.#helpersAsked++;
-      effects.datagrams.pingRequest(roster.addressOf(helper), this.#target, this.#address, this.#seq);
+      effects.datagrams.pingRequest(roster.addressOf(helper), this.#target, address, this.#seq);
     }
     if (!this.#config.tcpPing) return;
     const leftMs = this.#verdictAtMs - nowMs;
-    if (leftMs > 0) effects.streams.ping(this.#address, this.#target, this.#seq, leftMs);
+    if (leftMs > 0) effects.streams.ping(address, this.#target, this.#seq, leftMs);
   }
 
   #judge(nowMs: number): void {
@@ -142,7 +147,7 @@ export class Probe {
     const target = this.#target;
     const silentHelpers = this.#helpers.size;
     this.#end();
-    if (roster.liveCount >= 3 && hearing.isDeaf(nowMs)) {
+    if (roster.liveCount >= leastToBeDeaf && hearing.isDeaf(nowMs)) {
       this.inconclusive++;
       awareness.apply(1);
       return;

@@ -132,7 +132,8 @@ export class Roster {
    * dead and left that changed before `forgetBeforeMs` are forgotten and the rest is shuffled (M-100).
    */
   nextProbeTarget(self: MemberHandle, forgetBeforeMs: number): MemberHandle {
-    for (let seen = 0; seen <= this.#size; seen++) {
+    // Twice round: the rest of this sweep, and the whole next one, which is in another order.
+    for (let left = 2 * this.#size; left > 0; left--) {
       if (this.#cursor >= this.#size) {
         this.#forgetOld(forgetBeforeMs);
         this.#shuffle();

@@ -78,12 +78,15 @@ export class Suspicions {
     return this.#earliestHeardMs;
   }
 
-  /** Members whose suspicion has run out. They stay until end() is called. */
-  expired(nowHeardMs: number): MemberHandle[] {
-    if (this.earliestHeardMs() > nowHeardMs) return [];
+  /**
+   * Members whose suspicion has run out at `nowMs`, after clocks stood still for `frozenMs`. They stay until end() is
+   * called. Adds up like Swim's deadline does, so that both agree to the last bit.
+   */
+  expired(nowMs: number, frozenMs: number): MemberHandle[] {
+    if (this.earliestHeardMs() + frozenMs > nowMs) return [];
     const due: MemberHandle[] = [];
     for (const suspicion of this.#byMember.values()) {
-      if (expiryHeardMs(suspicion) <= nowHeardMs) due.push(suspicion.member);
+      if (expiryHeardMs(suspicion) + frozenMs <= nowMs) due.push(suspicion.member);
     }
     return due;
   }

@@ -10,7 +10,7 @@ import { Errands } from "./errand.js";
 import { Hearing } from "./hearing.js";
 import { incarnationDistance } from "./member.js";
 import { Membership, type MembershipConfig, type Self } from "./membership.js";
-import { Probe, type ProbeConfig } from "./probe.js";
+import { leastToBeDeaf, Probe, type ProbeConfig } from "./probe.js";
 import { Roster } from "./roster.js";
 import { Suspicions } from "./suspicion.js";
 import { Sync, syncScale } from "./sync.js";
@@ -130,15 +130,15 @@ export class Swim {
   advance(nowMs: number, drainedThroughMs: number): void {
     this.#probe.advance(nowMs, drainedThroughMs);
     this.#errands.advance(drainedThroughMs);
-    if (this.#suspicionAtMs(nowMs) <= drainedThroughMs) this.#membership.advance(nowMs);
-    if (this.#probeAtMs <= nowMs) this.#probeTick(nowMs);
+    if (this.#suspicionAtMs(nowMs) <= drainedThroughMs) this.#membership.advance(nowMs, drainedThroughMs);
+    if (this.#probeTickAtMs <= nowMs) this.#probeTick(nowMs);
     if (this.#gossipAtMs <= nowMs) this.#gossipTick(nowMs);
     if (this.#syncAtMs <= nowMs) this.#syncTick(nowMs);
   }
 
   /** When advance() has something to do next; Infinity when never. */
   nextDeadline(nowMs: number): number {
-    return Math.min(this.#probeAtMs, this.#gossipAtMs, this.#syncAtMs, this.nextVerdict(nowMs));
+    return Math.min(this.#probeTickAtMs, this.#gossipAtMs, this.#syncAtMs, this.nextVerdict(nowMs));
   }
 
   /** When the next verdict is due. */
@@ -243,7 +243,7 @@ export class Swim {
 
   /** A peer's state, from either end of a sync. */
   handleSync(nowMs: number, peerName: string, records: readonly MemberRecord[]): void {
-    this.#sync.merge(nowMs, this.#effects.directory.find(peerName), records);
+    this.#sync.merge(nowMs, peerName, records);
   }
 
   handleSyncFailed(): void {
@@ -307,7 +307,12 @@ export class Swim {
 
   // --- ticks
 
-  /** A tick that was missed is dropped, not made up for. */
+  /** A tick waits for the probe in flight, so that a verdict that waits for the drain costs no interval. */
+  get #probeTickAtMs(): number {
+    return this.#probe.isInFlight ? never : this.#probeAtMs;
+  }
+
+  /** Ticks that were missed are dropped, not made up for, but for the last one. */
   #probeTick(nowMs: number): void {
     this.#probeAtMs = nowMs + this.#config.probeIntervalMs;
     this.#probe.start(nowMs);
@@ -346,7 +351,7 @@ export class Swim {
     const heardMs = this.#suspicions.earliestHeardMs();
     if (heardMs === never) return never;
     const atMs = heardMs + this.#hearing.frozenMs(nowMs);
-    if (this.roster.liveCount < 3 || !this.#hearing.isDeaf(nowMs)) return atMs;
+    if (this.roster.liveCount < leastToBeDeaf || !this.#hearing.isDeaf(nowMs)) return atMs;
     return Math.max(atMs, this.#hearing.deafUntilMs());
   }
 

@@ -48,11 +48,13 @@ export class Sync {
    * Applies a peer's state (M-152): its dead and suspects are only suspected here ("prefer suspicion to declaring
    * dead"), as hearsay of the peer. Alive records first, so that a joiner knows whom the rest is about.
    */
-  merge(nowMs: number, peer: MemberHandle, records: readonly MemberRecord[]): void {
+  merge(nowMs: number, peerName: string, records: readonly MemberRecord[]): void {
     this.merged++;
     for (const record of records) {
       if (record.state === MemberState.alive || record.state === MemberState.suspect) this.#mergeLive(nowMs, record);
     }
+    // Not before: a joiner learns the name of its peer from the peer.
+    const peer = this.#directory.find(peerName);
     for (const record of records) {
       if (record.state !== MemberState.alive) this.#mergeAccused(nowMs, peer, record);
     }

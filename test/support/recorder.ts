@@ -1,201 +1,399 @@
-import { expect } from "vitest";
-import { type GossipOptions, resolveConfig } from "../../src/config.js";
+import { resolveConfig } from "../../src/config.js";
 import { Random } from "../../src/random.js";
-import type { Effects } from "../../src/swim/effects.js";
+import { Awareness } from "../../src/swim/awareness.js";
+import type { Broadcasts, Datagrams, Directory, Effects, Streams } from "../../src/swim/effects.js";
 import type { MemberEvent } from "../../src/swim/events.js";
-import { Swim } from "../../src/swim/swim.js";
-import type { AliveView } from "../../src/wire/records.js";
+import { Hearing } from "../../src/swim/hearing.js";
+import type { Accusation } from "../../src/swim/membership.js";
+import { Probe } from "../../src/swim/probe.js";
+import { Roster } from "../../src/swim/roster.js";
+import { Swim, type SwimConfig } from "../../src/swim/swim.js";
+import type { AddressHandle, MemberHandle } from "../../src/wire/addon.js";
+import { Evidence } from "../../src/wire/generated/wire/evidence.js";
+import { MemberState } from "../../src/wire/generated/wire/member-state.js";
+import type { AliveView, MemberRecord } from "../../src/wire/records.js";
 
-/** Names and addresses as handles, with reference counts that can be checked. */
-export class FakeDirectory {
-  readonly #names: (string | null)[] = [null];
-  readonly #addresses: (string | null)[] = [null];
-  readonly #memberReferences: number[] = [0];
-  readonly #addressReferences: number[] = [0];
+/** memberlist's LAN defaults, so that the numbers of the reference apply. */
+export const lan: SwimConfig = resolveConfig({ name: "self" });
 
-  intern(name: string): number {
-    const known = this.#names.indexOf(name);
-    const handle = known > 0 ? known : this.#names.push(name) - 1;
-    this.#memberReferences[handle] = (this.#memberReferences[handle] ?? 0) + 1;
+/** An IPv4 address in mapped form: 10.0.x.y. */
+export function ipOf(host: number): Uint8Array {
+  const ip = new Uint8Array(16);
+  ip.set([255, 255, 10, 0, host >> 8, host & 255], 10);
+  return ip;
+}
+
+interface Entry {
+  readonly text: string;
+  references: number;
+}
+
+/** Counts references like the interner, and never reuses a handle, so that a use after the last release throws. */
+class Table {
+  readonly #entries: Entry[] = [{ text: "", references: 0 }];
+  readonly #live = new Map<string, number>();
+  capacity = Number.POSITIVE_INFINITY;
+
+  intern(text: string): number {
+    let handle = this.#live.get(text);
+    if (handle === undefined) {
+      if (this.#live.size >= this.capacity) return 0;
+      handle = this.#entries.push({ text, references: 0 }) - 1;
+      this.#live.set(text, handle);
+    }
+    this.retain(handle, 0);
     return handle;
   }
 
-  find(name: string): number {
-    const handle = this.#names.indexOf(name);
-    return handle > 0 && (this.#memberReferences[handle] ?? 0) > 0 ? handle : 0;
+  find(text: string): number {
+    return this.#live.get(text) ?? 0;
   }
 
-  retain(member: number): void {
-    expect(this.#memberReferences[member], "retain of a member nobody holds").toBeGreaterThan(0);
-    this.#memberReferences[member] = (this.#memberReferences[member] as number) + 1;
+  retain(handle: number, least = 1): void {
+    this.#entry(handle, least).references++;
   }
 
-  release(member: number): void {
-    expect(this.#memberReferences[member], "release of a member nobody holds").toBeGreaterThan(0);
-    this.#memberReferences[member] = (this.#memberReferences[member] as number) - 1;
+  release(handle: number): void {
+    const entry = this.#entry(handle, 1);
+    if (--entry.references === 0) this.#live.delete(entry.text);
   }
 
-  nameOf(member: number): string {
-    return this.#names[member] ?? "";
+  textOf(handle: number): string {
+    return this.#entry(handle, 1).text;
   }
 
-  internAddress(ip: Uint8Array, port: number): number {
-    const text = `${ip.join(".")}:${port}`;
-    const known = this.#addresses.indexOf(text);
-    const handle = known > 0 ? known : this.#addresses.push(text) - 1;
-    this.#addressReferences[handle] = (this.#addressReferences[handle] ?? 0) + 1;
-    return handle;
+  held(): string[] {
+    return [...this.#live.keys()].map((text) => `${text} x${this.#entries[this.find(text)]?.references}`);
   }
 
-  retainAddress(address: number): void {
-    expect(this.#addressReferences[address], "retain of an address nobody holds").toBeGreaterThan(0);
-    this.#addressReferences[address] = (this.#addressReferences[address] as number) + 1;
+  #entry(handle: number, least: number): Entry {
+    const entry = this.#entries[handle];
+    if (handle === 0 || entry === undefined || entry.references < least) throw new Error(`dead handle ${handle}`);
+    return entry;
+  }
+}
+
+export class FakeDirectory implements Directory {
+  readonly names = new Table();
+  readonly addresses = new Table();
+
+  intern(name: string): MemberHandle {
+    return this.names.intern(name);
   }
 
-  releaseAddress(address: number): void {
-    expect(this.#addressReferences[address], "release of an address nobody holds").toBeGreaterThan(0);
-    this.#addressReferences[address] = (this.#addressReferences[address] as number) - 1;
+  find(name: string): MemberHandle {
+    return this.names.find(name);
   }
 
-  addressOf(address: number, ip: Uint8Array): number {
-    const [bytes = "", port = "0"] = (this.#addresses[address] ?? "").split(":");
-    bytes.split(".").forEach((byte, i) => {
-      ip[i] = Number(byte);
-    });
+  retain(member: MemberHandle): void {
+    this.names.retain(member);
+  }
+
+  release(member: MemberHandle): void {
+    this.names.release(member);
+  }
+
+  nameOf(member: MemberHandle): string {
+    return this.names.textOf(member);
+  }
+
+  internAddress(ip: Uint8Array, port: number): AddressHandle {
+    return this.addresses.intern(`${Buffer.from(ip).toString("hex")}:${port}`);
+  }
+
+  retainAddress(address: AddressHandle): void {
+    this.addresses.retain(address);
+  }
+
+  releaseAddress(address: AddressHandle): void {
+    this.addresses.release(address);
+  }
+
+  addressOf(address: AddressHandle, ip: Uint8Array): number {
+    const [hex, port] = this.addresses.textOf(address).split(":") as [string, string];
+    ip.set(Buffer.from(hex, "hex"));
     return Number(port);
   }
 
-  /** References still held, members and addresses. */
-  held(): number {
-    return [...this.#memberReferences, ...this.#addressReferences].reduce((sum, count) => sum + count, 0);
+  /** Whatever is still referenced; nothing after everybody has stopped. */
+  held(): string[] {
+    return [...this.names.held(), ...this.addresses.held()];
   }
 }
 
-export function ipOf(last: number): Uint8Array {
-  return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, last >> 8, last & 255);
+/** One call of the core, with its arguments by name. */
+export interface Call {
+  readonly verb: string;
+  readonly [argument: string]: unknown;
 }
 
-/** One effect as a line: verb and arguments, members by name. */
-export type Trace = string[];
+/** Writes down what the core does. Every handle it is given must be alive. */
+export class Recorder implements Effects {
+  readonly directory = new FakeDirectory();
+  /** Datagrams, streams and broadcasts, in order. */
+  readonly calls: Call[] = [];
+  readonly events: MemberEvent[] = [];
+  readonly conflicts: { member: MemberHandle; claimedBy: AddressHandle }[] = [];
+  readonly queued = new Set<MemberHandle>();
+  /** What datagrams answer: false plays a full transmit ring. */
+  sends = true;
+  recordsPerGossip = 1;
+  messages = 0;
+  clusterSize = 0;
 
-/** A core on its own, with everything it does written down. */
-export class Rig {
-  readonly directory: FakeDirectory;
-  readonly trace: Trace = [];
-  readonly events: string[] = [];
-  readonly swim: Swim;
-  readonly self: number;
-  readonly selfAddress: number;
-  readonly queued = new Set<number>();
-  nowMs = 0;
-
-  constructor(options: Partial<GossipOptions> = {}, directory = new FakeDirectory(), seed = 1) {
-    this.directory = directory;
-    const name = options.name ?? "self";
-    this.self = directory.intern(name);
-    this.selfAddress = directory.internAddress(ipOf(0), 1);
-    const identity = { handle: this.self, address: this.selfAddress, meta: new Uint8Array(0) };
-    this.swim = new Swim(resolveConfig({ name, ...options }), identity, this.#effects(), new Random(seed));
-  }
-
-  /** Members m1 ... mN, alive, at incarnation 1; the trace starts afterwards. */
-  meet(count: number): number[] {
-    const members = Array.from({ length: count }, (_, i) => this.alive(`m${i + 1}`, 1));
-    this.trace.length = 0;
-    this.events.length = 0;
-    return members;
-  }
-
-  /** An alive arrives in a datagram. */
-  alive(name: string, incarnation: number, given: { meta?: string; at?: number; ringIndex?: number } = {}): number {
-    const last = given.at ?? Number(name.replace(/\D/g, "")) + 1;
-    const view = aliveView(name, last, given.meta ?? "", given.ringIndex ?? 7);
-    this.swim.handleAlive(this.nowMs, this.directory.find(name), incarnation, view);
-    return this.directory.find(name);
-  }
-
-  suspect(member: number, from: number, incarnation: number, evidence = 0): void {
-    this.swim.handleSuspect(this.nowMs, member, from, incarnation, evidence, 7);
-  }
-
-  death(member: number, from: number, incarnation: number): void {
-    this.swim.handleDeath(this.nowMs, member, from, incarnation, 4, 7);
-  }
-
-  /** Lets virtual time pass, running everything at its deadline, fully drained. */
-  run(ms: number, each: () => void = () => {}): void {
-    const end = this.nowMs + ms;
-    for (;;) {
-      const next = Math.max(this.swim.nextDeadline(this.nowMs), this.nowMs);
-      if (next > end) break;
-      this.nowMs = next;
-      each();
-      this.swim.advance(this.nowMs, this.nowMs);
-    }
-    this.nowMs = end;
-  }
-
-  stateOf(member: number): string {
-    const { roster } = this.swim;
-    return roster.has(member) ? `${roster.stateOf(member)}@${roster.incarnationOf(member)}` : "unknown";
-  }
-
-  /** What was traced with this verb, oldest first. */
-  traced(verb: string): string[] {
-    return this.trace.filter((line) => line.startsWith(`${verb} `));
-  }
-
-  #effects(): Effects {
-    const name = (member: number): string => this.directory.nameOf(member) || "?";
-    const log = (verb: string, ...args: unknown[]): boolean => this.trace.push([verb, ...args].join(" ")) > 0;
-    const queue = (verb: string, subject: number, ...args: unknown[]): void => {
-      this.queued.add(subject);
-      log(verb, name(subject), ...args);
-    };
-    return {
-      datagrams: {
-        ping: (to, target, seq) => log("ping", name(target), to, seq),
-        pingAndAccuse: (to, target, seq, incarnation) => log("pingAndAccuse", name(target), to, seq, incarnation),
-        ack: (to, seq) => log("ack", to, seq),
-        nack: (to, seq) => log("nack", to, seq),
-        pingRequest: (to, target, address, seq) => log("pingRequest", name(target), to, address, seq),
-        gossip: (to) => (log("gossip", to) ? 1 : 0),
-      },
-      broadcasts: {
-        queueAlive: (subject, _address, incarnation) => queue("queueAlive", subject, incarnation),
-        queueSuspect: (subject, from, incarnation) => queue("queueSuspect", subject, name(from), incarnation),
-        queueDeath: (subject, from, incarnation) => queue("queueDeath", subject, name(from), incarnation),
-        relay: (ringIndex) => void log("relay", ringIndex),
-        isQueued: (subject) => this.queued.has(subject),
-        queueDepth: () => this.queued.size,
-        messageDepth: () => 0,
-        setClusterSize: (members) => void log("clusterSize", members),
-      },
-      streams: {
-        sync: (_to, member) => void log("sync", name(member)),
-        ping: (_to, target, seq, timeoutMs) => void log("streamPing", name(target), seq, timeoutMs),
-      },
-      directory: this.directory,
-      notify: (event) => this.events.push(describe(event, name)),
-      notifyConflict: (member, claimedBy) => void log("conflict", name(member), claimedBy),
-    };
-  }
-}
-
-function describe(event: MemberEvent, name: (member: number) => string): string {
-  return event.from === 0
-    ? `${event.kind} ${name(event.member)}`
-    : `${event.kind} ${name(event.member)} by ${name(event.from)}`;
-}
-
-export function aliveView(name: string, last: number, meta: string, ringIndex: number): AliveView {
-  return {
-    ringIndex,
-    name: () => name,
-    ip: (into) => {
-      into.set(ipOf(last));
-      return 7946;
+  readonly datagrams: Datagrams = {
+    ping: (to, target, seq) => this.#send(to, { verb: "ping", to, target, seq }),
+    pingAndAccuse: (to, target, seq, incarnation, evidence) =>
+      this.#send(to, { verb: "pingAndAccuse", to, target, seq, incarnation, evidence }),
+    ack: (to, seq) => this.#send(to, { verb: "ack", to, seq }),
+    nack: (to, seq) => this.#send(to, { verb: "nack", to, seq }),
+    pingRequest: (to, target, targetAddress, seq) => {
+      this.directory.addresses.textOf(targetAddress);
+      return this.#send(to, { verb: "pingRequest", to, target, targetAddress, seq });
     },
-    meta: () => (meta === "" ? null : new TextEncoder().encode(meta)),
+    gossip: (to) => (this.#send(to, { verb: "gossip", to }) ? this.recordsPerGossip : -1),
   };
+
+  readonly broadcasts: Broadcasts = {
+    queueAlive: (subject, address, incarnation, meta) =>
+      this.#queue(subject, { verb: "queueAlive", subject, address, incarnation, meta: [...(meta ?? [])] }),
+    queueSuspect: (subject, from, incarnation, evidence) =>
+      this.#queue(subject, { verb: "queueSuspect", subject, from, incarnation, evidence }),
+    queueDeath: (subject, from, incarnation, evidence) =>
+      this.#queue(subject, { verb: "queueDeath", subject, from, incarnation, evidence }),
+    relay: (ringIndex) => void this.calls.push({ verb: "relay", ringIndex }),
+    isQueued: (subject) => this.queued.has(subject),
+    queueDepth: () => this.queued.size,
+    messageDepth: () => this.messages,
+    setClusterSize: (members) => {
+      this.clusterSize = members;
+    },
+  };
+
+  readonly streams: Streams = {
+    sync: (to, member) => void this.#send(to, { verb: "sync", to, member }),
+    ping: (to, target, seq, timeoutMs) => void this.#send(to, { verb: "streamPing", to, target, seq, timeoutMs }),
+  };
+
+  notify(event: MemberEvent): void {
+    this.directory.nameOf(event.member);
+    this.events.push(event);
+  }
+
+  notifyConflict(member: MemberHandle, claimedBy: AddressHandle): void {
+    this.directory.addresses.textOf(claimedBy);
+    this.conflicts.push({ member, claimedBy });
+  }
+
+  /** The calls since the last take, of these verbs or of all; all are forgotten. */
+  take(...verbs: string[]): Call[] {
+    const taken = this.calls.splice(0);
+    return verbs.length === 0 ? taken : taken.filter((call) => verbs.includes(call.verb));
+  }
+
+  #send(to: AddressHandle, call: Call): boolean {
+    this.directory.addresses.textOf(to);
+    this.calls.push(call);
+    return this.sends;
+  }
+
+  #queue(subject: MemberHandle, call: Call): void {
+    this.directory.nameOf(subject);
+    this.queued.add(subject);
+    this.calls.push(call);
+  }
+}
+
+/** An alive as the receive ring or a sync would show it. */
+export class FakeAlive implements AliveView {
+  constructor(
+    readonly record: MemberRecord,
+    readonly ringIndex = -1,
+  ) {}
+
+  name(): string {
+    return this.record.name;
+  }
+
+  ip(into: Uint8Array): number {
+    into.set(this.record.ip);
+    return this.record.port;
+  }
+
+  meta(): Uint8Array | null {
+    return this.record.meta.length === 0 ? null : this.record.meta;
+  }
+}
+
+/** What a record says unless told otherwise: member "m7" is at 10.0.0.7:7946, alive at incarnation 1. */
+export function recordOf(name: string, changes: Partial<MemberRecord> = {}): MemberRecord {
+  const host = Number(/\d+$/.exec(name)?.[0] ?? 0);
+  const meta = new Uint8Array(0);
+  return { name, ip: ipOf(host), port: 7946, incarnation: 1, state: MemberState.alive, meta, ...changes };
+}
+
+/** Where a message lies in the receive ring unless told otherwise. */
+export const ringIndex = 5;
+
+/** One core named "self" at 10.0.0.0, its recorder, and short ways to tell it things at the time `nowMs`. */
+export class Stage {
+  readonly recorder = new Recorder();
+  readonly swim: Swim;
+  readonly self: MemberHandle;
+  readonly selfAddress: AddressHandle;
+  nowMs = 1000;
+
+  constructor(changes: Partial<SwimConfig> = {}, seed = 1, meta = new Uint8Array(0)) {
+    const { directory } = this.recorder;
+    this.self = directory.intern("self");
+    this.selfAddress = directory.internAddress(ipOf(0), 7946);
+    const identity = { handle: this.self, address: this.selfAddress, meta };
+    this.swim = new Swim({ ...lan, ...changes }, identity, this.recorder, new Random(seed));
+  }
+
+  /** Starts and forgets what that did. */
+  started(): this {
+    this.swim.start(this.nowMs);
+    this.forget();
+    return this;
+  }
+
+  forget(): void {
+    this.recorder.take();
+    this.recorder.events.length = 0;
+    this.recorder.queued.clear();
+  }
+
+  /** Makes members known and alive, quietly. */
+  knows(...names: string[]): this {
+    for (const name of names) this.alive(name);
+    this.forget();
+    return this;
+  }
+
+  handle(name: string): MemberHandle {
+    return this.recorder.directory.find(name);
+  }
+
+  addressOf(name: string): AddressHandle {
+    return this.swim.roster.addressOf(this.handle(name));
+  }
+
+  alive(name: string, changes: Partial<MemberRecord> = {}, index = ringIndex): void {
+    const record = recordOf(name, changes);
+    this.swim.handleAlive(this.nowMs, this.handle(name), record.incarnation, new FakeAlive(record, index));
+  }
+
+  suspect(name: string, from: string, incarnation = 1, evidence = Evidence.timeout, index = ringIndex): void {
+    this.swim.handleSuspect(this.nowMs, this.handle(name), this.handle(from), incarnation, evidence, index);
+  }
+
+  death(name: string, from: string, incarnation = 1, evidence = Evidence.expired, index = ringIndex): void {
+    this.swim.handleDeath(this.nowMs, this.handle(name), this.handle(from), incarnation, evidence, index);
+  }
+
+  /** A death that the member announced itself. */
+  farewell(name: string, incarnation = 1): void {
+    this.death(name, name, incarnation, Evidence.farewell);
+  }
+
+  sync(peer: string, ...records: MemberRecord[]): void {
+    this.swim.handleSync(this.nowMs, peer, records);
+  }
+
+  /** Moves time to `toMs`, running everything due at its own time, with all that arrived handled. */
+  runTo(toMs: number): void {
+    for (let turns = 0; ; turns++) {
+      const nextMs = Math.max(this.nowMs, this.swim.nextDeadline(this.nowMs));
+      if (nextMs > toMs) break;
+      if (turns > 100_000) throw new Error(`no progress at ${this.nowMs}`);
+      this.nowMs = nextMs;
+      this.swim.advance(nextMs, nextMs);
+    }
+    this.nowMs = toMs;
+  }
+
+  /** State and incarnation, as in "suspect 3"; "unknown" for whoever is not on the roster. */
+  view(name: string): string {
+    const { roster } = this.swim;
+    const member = this.handle(name);
+    return roster.has(member) ? `${MemberState[roster.stateOf(member)]} ${roster.incarnationOf(member)}` : "unknown";
+  }
+
+  /** The events since the last time, as in "fail m1". */
+  events(): string[] {
+    const { directory, events } = this.recorder;
+    return events.splice(0).map((event) => `${event.kind} ${directory.nameOf(event.member)}`);
+  }
+
+  /** Stops, gives the caller's own two references back, and returns what is still referenced. */
+  heldAfterStop(): string[] {
+    const { directory } = this.recorder;
+    this.swim.stop();
+    directory.release(this.self);
+    directory.releaseAddress(this.selfAddress);
+    return directory.held();
+  }
+}
+
+/** One probe with the parts it works on. Time 0 is when the ping leaves. */
+export class ProbeScene {
+  readonly recorder = new Recorder();
+  readonly roster = new Roster(this.recorder.directory, new Random(1));
+  readonly awareness = new Awareness(8);
+  readonly hearing = new Hearing(60_000);
+  readonly accusations: Accusation[] = [];
+  readonly self: MemberHandle;
+  readonly probe: Probe;
+  #seq = 0;
+
+  constructor(changes: Partial<typeof lan> = {}) {
+    this.self = this.add("self");
+    this.probe = new Probe(
+      { ...lan, ...changes },
+      {
+        self: this.self,
+        roster: this.roster,
+        awareness: this.awareness,
+        hearing: this.hearing,
+        effects: this.recorder,
+        nextSeq: () => ++this.#seq,
+        accuse: (_nowMs, accusation) => void this.accusations.push(accusation),
+      },
+    );
+  }
+
+  add(name: string, state = MemberState.alive): MemberHandle {
+    const { directory } = this.recorder;
+    const member = directory.intern(name);
+    this.roster.add(member, directory.internAddress(ipOf(member), 7946), state, 3, -1e6);
+    return member;
+  }
+
+  with(helpers: number): { target: MemberHandle; helpers: MemberHandle[] } {
+    const target = this.add("target");
+    return { target, helpers: Array.from({ length: helpers }, (_, i) => this.add(`helper${i}`)) };
+  }
+
+  /** Starts the probe of `target`, whoever would be next. */
+  start(target: MemberHandle, atMs = 0): number {
+    const others = [...this.roster.members()].filter((member) => member !== target && member !== this.self);
+    const states = others.map((member) => this.roster.stateOf(member));
+    for (const member of others) this.roster.become(member, MemberState.left, 3, -1e6);
+    this.probe.start(atMs);
+    others.forEach((member, i) => {
+      this.roster.become(member, states[i] as MemberState, 3, -1e6);
+    });
+    if (others.length > 0) this.hearing.notePing(atMs);
+    return this.#seq;
+  }
+
+  /** Anybody's datagram arrives. */
+  hears(atMs: number): void {
+    this.hearing.noteHeard(atMs);
+  }
+
+  advance(toMs: number, drainedThroughMs = toMs): void {
+    this.probe.advance(toMs, drainedThroughMs);
+  }
 }
