@@ -1,4 +1,7 @@
-/** What the application may plug into a node. All methods are optional and run on the JavaScript thread. */
+/**
+ * What the application may plug into a node. All methods are optional and run on the JavaScript thread. What one throws
+ * becomes an `error` event. The questions (`allow...`) must be answered at once, and without calling the node.
+ */
 export interface Delegates {
   /**
    * The application's state, sent with every state sync in both directions (M-084).
@@ -9,7 +12,7 @@ export interface Delegates {
   mergeRemoteState?(state: Uint8Array, join: boolean): void;
   /**
    * Asked on both ends of a join, before anything is merged and before the joiner learns anything about us (E-75).
-   * Return or throw a reason to refuse; return nothing to agree.
+   * Return a reason to refuse, return nothing to agree. One that throws refuses.
    */
   allowMerge?(members: readonly MemberClaim[]): string | undefined;
   /** Asked for every alive that would change something. False drops it (M-088). */
@@ -52,7 +55,7 @@ export interface Member {
 
 /** A user payload. */
 export interface Message {
-  /** Name of the sender, or of the origin of a broadcast. */
+  /** Name of the sender, or of the origin of a broadcast; empty when the sender of a datagram is no known member. */
   readonly from: string;
   readonly payload: Uint8Array;
   /** Sent to this node alone, not broadcast. */

@@ -11,6 +11,14 @@ const table = {
     message: "there is no option %s",
     remedy: "check the spelling; the known options are: %s",
   },
+  TATTLER_ARGUMENT_INVALID: {
+    message: "argument %s: %s",
+    remedy: "%s",
+  },
+  TATTLER_LEFT: {
+    message: "the node has left the cluster",
+    remedy: "close it and create a new one; until then it only passes on what it hears",
+  },
   TATTLER_ADDON_MISSING: {
     message: "the native addon could not be loaded: %s",
     remedy:

@@ -5,13 +5,15 @@ type AnyListener = (detail: never) => void;
 
 /** Typed listeners and iterators over the events of one node. */
 export class EventHub {
-  readonly #listeners = new Map<NodeEventName, Set<AnyListener>>();
+  /** Listeners in the order they came, each with whether it is for one event only. */
+  readonly #listeners = new Map<NodeEventName, Map<AnyListener, boolean>>();
   readonly #streams = new Set<EventStream>();
 
-  add<E extends NodeEventName>(event: E, listener: Listener<E>): void {
+  /** A listener that is added again stays where it is. */
+  add<E extends NodeEventName>(event: E, listener: Listener<E>, isOnce = false): void {
     let listeners = this.#listeners.get(event);
-    if (listeners === undefined) this.#listeners.set(event, (listeners = new Set()));
-    listeners.add(listener);
+    if (listeners === undefined) this.#listeners.set(event, (listeners = new Map()));
+    listeners.set(listener, isOnce);
   }
 
   remove<E extends NodeEventName>(event: E, listener: Listener<E>): void {
@@ -19,22 +21,31 @@ export class EventHub {
   }
 
   /**
-   * Calls every listener. What one throws goes to the `error` listeners; without any, or when one of those throws,
-   * it becomes a process warning. It never reaches the node.
+   * Calls every listener. What one throws, or rejects with, goes to the `error` listeners; without any, or when it is
+   * one of those, it becomes a process warning. It never reaches the node.
    */
   emit<E extends NodeEventName>(event: E, detail: NodeEvents[E]): void {
     const listeners = this.#listeners.get(event);
     for (const stream of this.#streams) stream.push({ type: event, detail } as NodeEvent);
     if (event === "error" && (listeners === undefined || listeners.size === 0)) return warn(detail as Error);
     if (listeners === undefined) return;
-    for (const listener of [...listeners]) {
-      try {
-        (listener as Listener<E>)(detail);
-      } catch (thrown) {
-        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-        if (event === "error") warn(error);
-        else this.emit("error", error);
-      }
+    for (const [listener, isOnce] of [...listeners]) {
+      if (isOnce) listeners.delete(listener);
+      this.#call(event, () => (listener as Listener<E>)(detail));
+    }
+  }
+
+  #call(event: NodeEventName, listener: () => unknown): void {
+    const report = (thrown: unknown): void => {
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      if (event === "error") warn(error);
+      else this.emit("error", error);
+    };
+    try {
+      const result = listener();
+      if (result instanceof Promise) result.catch(report);
+    } catch (thrown) {
+      report(thrown);
     }
   }
 

@@ -26,6 +26,8 @@ export interface NodeStats extends SwimStats {
   readonly messageDepth: number;
   /** Copies of broadcasts that were not delivered again. */
   readonly duplicates: number;
+  /** Broadcasts dropped because their origin is not a known member (yet): copies could not be told apart. */
+  readonly unknownOrigins: number;
 }
 
 export interface SendOptions {
@@ -45,7 +47,11 @@ export interface JoinOptions {
 /** Events that an iterator holds back for a slow reader. */
 const iteratorCapacity = 1024;
 
-/** A member of a gossip cluster: knows the others, tells when one fails, carries messages. */
+/**
+ * A member of a gossip cluster: knows the others, tells when one fails, carries messages.
+ *
+ * Everything but close() fails with TATTLER_CLOSED once the node is closed.
+ */
 export class GossipNode {
   readonly #config: Config;
   readonly #opened: OpenedNode;
@@ -107,33 +113,42 @@ export class GossipNode {
       streams: { ...streams.stats },
       queueDepth: host.endpoint.queueDepth(),
       messageDepth: host.endpoint.messageDepth(),
-      duplicates: host.once.duplicates,
+      duplicates: host.payloads.duplicates,
+      unknownOrigins: host.payloads.unknownOrigins,
     };
   }
 
   /**
    * Contacts the addresses (`host[:port]`, `[ipv6]:port`, `name/host:port`; the port defaults to our own) and trades
-   * states with each. Resolves when at least one succeeded, with the fate of each; our own address is skipped.
-   * Errors: TATTLER_JOIN_FAILED, TATTLER_ADDRESS_INVALID.
+   * states with each, eight at a time. Resolves when at least one succeeded, with the fate of each; an address that
+   * leads to ourselves is skipped. Errors: TATTLER_JOIN_FAILED with every reason, TATTLER_ABORTED,
+   * TATTLER_ADDRESS_INVALID, TATTLER_ARGUMENT_INVALID, TATTLER_LEFT.
    */
-  join(addresses: readonly string[], options: JoinOptions = {}): Promise<JoinResult> {
-    return joinAll(this.#alive(), this.#config, addresses, options);
+  async join(addresses: readonly string[], options: JoinOptions = {}): Promise<JoinResult> {
+    const isList = Array.isArray(addresses) && addresses.every((address) => typeof address === "string");
+    if (!isList)
+      throw badArgument("addresses", "it is not an array of texts", 'give an array such as ["10.0.0.7:7946"]');
+    return joinAll(this.#staying(), this.#config, addresses, options);
   }
 
-  /** Replaces our metadata and tells everybody. Errors: TATTLER_OPTION_INVALID when it is longer than metaMaxBytes. */
+  /**
+   * Replaces our metadata and tells everybody.
+   * Errors: TATTLER_OPTION_INVALID when it is longer than metaMaxBytes, TATTLER_LEFT.
+   */
   updateMeta(meta: Uint8Array | string): void {
-    const { host, driver } = this.#alive();
+    const { host, driver } = this.#staying();
     const bytes = checkMeta(meta, this.#config.metaMaxBytes);
     driver.perform(host, (nowMs) => host.swim.updateMeta(nowMs, bytes));
   }
 
   /**
    * Gossips a payload to all members; each gets it once, with high probability, none twice.
-   * Errors: TATTLER_DATAGRAM_TOO_LARGE (the most is `maxBroadcastBytes`).
+   * Not to ourselves. Errors: TATTLER_DATAGRAM_TOO_LARGE (the most is `maxBroadcastBytes`), TATTLER_ARGUMENT_INVALID.
    */
   broadcast(payload: Uint8Array): void {
     const { host, driver } = this.#alive();
-    const isQueued = driver.perform(host, () => host.broadcast(payload));
+    checkPayload(payload);
+    const isQueued = driver.perform(host, () => host.payloads.broadcast(payload));
     if (!isQueued) throw this.#tooLarge(payload);
   }
 
@@ -143,39 +158,46 @@ export class GossipNode {
   }
 
   /**
-   * Sends a payload to one member, by name, or to an address `ip:port`. Unreliable: one datagram, may get lost.
-   * Reliable: resolves on the receipt; after an error it may have arrived all the same.
-   * Errors: TATTLER_MEMBER_UNKNOWN, TATTLER_DATAGRAM_TOO_LARGE, TATTLER_BUSY; reliable: TATTLER_STREAM_*,
-   * TATTLER_MESSAGE_TOO_LARGE, TATTLER_ABORTED.
+   * Sends a payload to one member, by name, or to an address `host:port`. Unreliable: one datagram, may get lost, and
+   * is lost when it is to ourselves. Reliable: resolves on the receipt; after an error it may have arrived anyway.
+   * Errors: TATTLER_MEMBER_UNKNOWN, TATTLER_ADDRESS_INVALID, TATTLER_ADDRESS_UNRESOLVED, TATTLER_ARGUMENT_INVALID,
+   * TATTLER_ABORTED; unreliable: TATTLER_DATAGRAM_TOO_LARGE, TATTLER_BUSY; reliable: TATTLER_MESSAGE_TOO_LARGE,
+   * TATTLER_STREAM_*.
    */
   async send(to: string | Member, payload: Uint8Array, options: SendOptions = {}): Promise<void> {
     const { streams } = this.#alive();
-    const target = await this.#resolveTarget(typeof to === "string" ? to : to.address);
-    if (options.reliable === true) {
-      const timeoutMs = options.timeoutMs ?? this.#config.streamTimeoutMs;
-      const { signal } = options;
-      return streams.sendMessage(
-        formatIp(target.ip),
-        target.port,
-        payload,
-        signal ? { timeoutMs, signal } : { timeoutMs },
-      );
-    }
-    this.#sendDatagram(target.ip, target.port, payload);
+    checkPayload(payload);
+    const { signal, timeoutMs = this.#config.streamTimeoutMs } = options;
+    const { ip, port } = await this.#resolveTarget(typeof to === "string" ? to : to.address, signal);
+    if (options.reliable !== true) return this.#sendDatagram(ip, port, payload);
+    return streams.sendMessage(formatIp(ip), port, payload, { timeoutMs, signal });
   }
 
-  /** Calls the listener for every such event. Listeners run after the protocol's work, in order. */
+  /**
+   * Calls the listener for every such event. Listeners run after the protocol's work, in order; one that is added
+   * twice is called once. What a listener throws becomes an `error` event, or a process warning if nobody listens.
+   */
   on<E extends NodeEventName>(event: E, listener: (detail: NodeEvents[E]) => void): this {
     this.#events.add(event, listener);
     return this;
   }
 
+  /** Calls the listener for the next such event only. */
+  once<E extends NodeEventName>(event: E, listener: (detail: NodeEvents[E]) => void): this {
+    this.#events.add(event, listener, true);
+    return this;
+  }
+
+  /** Takes a listener of on() or once() away. */
   off<E extends NodeEventName>(event: E, listener: (detail: NodeEvents[E]) => void): this {
     this.#events.remove(event, listener);
     return this;
   }
 
-  /** All events from now on, until close() or the loop is left. A slow reader loses the oldest beyond 1,024. */
+  /**
+   * All events from now on, until close() or the loop is left. A slow reader loses the oldest beyond 1,024, and
+   * `dropped` counts them.
+   */
   events(): AsyncIterableIterator<NodeEvent> & { readonly dropped: number } {
     this.#alive();
     return this.#events.stream(iteratorCapacity);
@@ -183,9 +205,10 @@ export class GossipNode {
 
   /**
    * Tells the cluster that this node leaves and waits until that has spread, at most `timeoutMs` (default
-   * leaveTimeoutMs). Resolves to whether it has. The node keeps its sockets until close().
+   * leaveTimeoutMs). Resolves to whether it has, alone at once. The node keeps its sockets until close(), and passes
+   * on what it hears. Called again it gives the same promise.
    */
-  leave(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
+  async leave(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
     const { host, driver } = this.#alive();
     this.#leaving ??= new Promise((resolve) => {
       const timer = setTimeout(() => finish(false), options.timeoutMs ?? this.#config.leaveTimeoutMs);
@@ -204,25 +227,35 @@ export class GossipNode {
     return this.#leaving;
   }
 
-  /** Closes sockets and stops. Without leave() the others will see a failure. Idempotent; never rejects. */
+  /** Closes sockets and stops. Without leave() the others will see a failure. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#shutDown();
     return this.#closing;
   }
 
+  /** leave(), then close(). Does nothing more to a node that is closed already. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.leave();
+    if (this.#closing === null) await this.leave();
     await this.close();
   }
 
   async #shutDown(): Promise<void> {
-    await this.#opened.close();
-    this.#events.end();
+    try {
+      await this.#opened.close();
+    } finally {
+      this.#events.end();
+    }
   }
 
   #alive(): OpenedNode {
     if (this.#closing !== null) throw tattlerError("TATTLER_CLOSED");
     return this.#opened;
+  }
+
+  #staying(): OpenedNode {
+    const opened = this.#alive();
+    if (this.#leaving !== null) throw tattlerError("TATTLER_LEFT");
+    return opened;
   }
 
   #sendDatagram(ip: Uint8Array, port: number, payload: Uint8Array): void {
@@ -235,12 +268,12 @@ export class GossipNode {
     if (!isSent) throw tattlerError("TATTLER_BUSY");
   }
 
-  async #resolveTarget(to: string): Promise<{ ip: Uint8Array; port: number }> {
+  async #resolveTarget(to: string, signal: AbortSignal | undefined): Promise<{ ip: Uint8Array; port: number }> {
     const known = this.member(to);
     const text = known?.address ?? to;
     if (known === undefined && !/[:.]/.test(to)) throw tattlerError("TATTLER_MEMBER_UNKNOWN", [to]);
     const { host, port } = parseAddress(text, { defaultPort: this.#opened.port });
-    const [first] = await resolve(host, port);
+    const [first] = await resolve(host, port, { signal });
     if (first === undefined) throw tattlerError("TATTLER_MEMBER_UNKNOWN", [to]);
     return first;
   }
@@ -248,6 +281,15 @@ export class GossipNode {
   #tooLarge(payload: Uint8Array): Error {
     return tattlerError("TATTLER_DATAGRAM_TOO_LARGE", [String(payload.length), String(this.maxBroadcastBytes)]);
   }
+}
+
+function checkPayload(payload: Uint8Array): void {
+  if (payload instanceof Uint8Array) return;
+  throw badArgument("payload", "it is not a Uint8Array", "encode text with new TextEncoder().encode(text)");
+}
+
+function badArgument(name: string, problem: string, remedy: string): Error {
+  return tattlerError("TATTLER_ARGUMENT_INVALID", [name, problem, remedy]);
 }
 
 function readCounters(driver: Driver, host: Host): Record<CounterName, number> {

@@ -1,28 +1,25 @@
 import type { Backend } from "../config.js";
-import type { Swim } from "../swim/swim.js";
 import type { Endpoint, Hub, Keyring } from "../wire/addon.js";
-import { RecordKind } from "../wire/generated/wire/record-kind.js";
 import { RingReader } from "../wire/receive.js";
-import { type HubMemory, loadAddon, openHub } from "./native.js";
+import { Dispatcher, type Receiver } from "./dispatch.js";
+import { backendOf, type HubMemory, loadAddon, openHub, type SocketBackend } from "./native.js";
 import { DeadlineHeap, type Scheduled } from "./scheduler.js";
 
 /** One node as the driver sees it. */
-export interface Hosted extends Scheduled {
+export interface Hosted extends Receiver, Scheduled {
   readonly endpoint: Endpoint;
-  readonly swim: Swim;
   /** Kept by the driver: something happened to the node in this turn. */
   isTouched: boolean;
-  /** A user message; `reader` stands on its record. */
-  handleMessage(reader: RingReader): void;
-  /** Asked before an alive is applied (M-088). */
-  allowsAlive(reader: RingReader): boolean;
-  handleRoundTrip(reader: RingReader, rttMs: number): void;
   /** The core is at rest: gives what was queued to user code. */
   settle(): void;
 }
 
 /** Longest wait for the I/O thread to say that it has drained, before it is asked again. */
 const drainRetryMs = 5;
+/** Descriptors handled before their room is given back, so that the I/O thread need not drop during a long turn. */
+const sliceRecords = 1024;
+/** Nodes run before what they sent goes out and what came meanwhile is read, for the same reason. */
+const sliceNodes = 32;
 
 /**
  * Drives all nodes of one thread over one hub: reads the receive ring, runs what is due, flushes, and only then lets
@@ -35,20 +32,22 @@ export class Driver {
   readonly #reader: RingReader;
   readonly #nodes: (Hosted | undefined)[] = [];
   readonly #deadlines = new DeadlineHeap<Hosted>();
-  readonly #ip = new Uint8Array(16);
-  readonly #waiting: Hosted[] = [];
+  readonly #dispatcher: Dispatcher;
+  /** Nodes with a verdict due that has to wait until the sockets are drained. */
+  readonly #waiting = new Set<Hosted>();
   #drainedThroughMs = 0;
   #touched: Hosted[] = [];
   #timer: NodeJS.Timeout | null = null;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #isRunning = false;
 
-  constructor(backend: Backend) {
+  constructor(backend: SocketBackend) {
     const addon = loadAddon();
     this.#memory = openHub(addon, backend, () => this.#turn());
     this.hub = this.#memory.hub;
     this.counters = this.#memory.counters;
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
+    this.#dispatcher = new Dispatcher(this.hub);
   }
 
   add(node: Hosted): void {
@@ -58,6 +57,7 @@ export class Driver {
   remove(node: Hosted): void {
     this.#nodes[node.endpoint.index] = undefined;
     this.#deadlines.remove(node);
+    this.#waiting.delete(node);
   }
 
   /** Runs `work` on a node's core from outside a turn, then reschedules, flushes and settles. */
@@ -91,95 +91,28 @@ export class Driver {
   }
 
   #drain(): void {
-    const count = this.hub.poll();
-    if (count === 0) return;
-    const first = this.hub.readIndex();
+    let left = this.hub.poll();
+    for (let first = this.hub.readIndex(); left > 0; ) {
+      const count = Math.min(left, sliceRecords);
+      for (let i = 0; i < count; i++) this.#handleRecord(first + i);
+      this.hub.consume(count);
+      first += count;
+      left -= count;
+    }
+  }
+
+  #handleRecord(position: number): void {
     const reader = this.#reader;
-    for (let i = 0; i < count; i++) {
-      reader.select(first + i);
-      const node = this.#nodes[reader.endpoint];
-      if (node !== undefined) this.#dispatch(node, reader);
-    }
-    this.hub.consume(count);
-  }
-
-  #dispatch(node: Hosted, reader: RingReader): void {
-    const { swim } = node;
-    const { kind } = reader;
-    if (kind === RecordKind.alive || kind === RecordKind.suspect || kind === RecordKind.death) {
-      // Nearly all gossip in a large cluster ends here.
-      if (swim.isStale(kind, reader.subject, reader.incarnation)) return;
-    }
-    const nowMs = reader.receivedAtMs;
-    if (kind !== RecordKind.refused) swim.handleHeard(nowMs);
-    this.#touch(node);
-    switch (kind) {
-      case RecordKind.ping:
-        return this.#withSource(reader, (source) =>
-          swim.handlePing(nowMs, reader.from, source, reader.seq, reader.isAnswered),
-        );
-      case RecordKind.ack: {
-        const rttMs = swim.handleAck(nowMs, reader.from, reader.seq);
-        if (rttMs >= 0) node.handleRoundTrip(reader, rttMs);
-        return;
-      }
-      case RecordKind.nack:
-        return swim.handleNack(nowMs, reader.from, reader.seq);
-      case RecordKind.pingRequest:
-        return this.#handlePingRequest(node, reader, nowMs);
-      case RecordKind.suspect:
-        return swim.handleSuspect(
-          nowMs,
-          reader.subject,
-          reader.from,
-          reader.incarnation,
-          reader.evidence,
-          reader.ringIndex,
-        );
-      case RecordKind.death:
-        return swim.handleDeath(
-          nowMs,
-          reader.subject,
-          reader.from,
-          reader.incarnation,
-          reader.evidence,
-          reader.ringIndex,
-        );
-      case RecordKind.alive:
-        if (node.allowsAlive(reader)) swim.handleAlive(nowMs, reader.subject, reader.incarnation, reader);
-        return;
-      case RecordKind.message:
-        return node.handleMessage(reader);
-      case RecordKind.refused:
-        return swim.handleRefused(nowMs, reader.source);
-      default:
-        return kind satisfies never;
-    }
-  }
-
-  #handlePingRequest(node: Hosted, reader: RingReader, nowMs: number): void {
-    this.#withSource(reader, (source) => {
-      const known = reader.address;
-      const address = known !== 0 ? known : this.hub.internAddress(this.#ip, reader.requestAddress(this.#ip));
-      node.swim.handlePingRequest(nowMs, source, reader.subject, address, reader.seq);
-      if (known === 0) this.hub.releaseAddress(address);
-    });
-  }
-
-  /** Calls with the handle of the datagram's source, which may be nobody's address yet. */
-  #withSource(reader: RingReader, use: (source: number) => void): void {
-    if (reader.source !== 0) return use(reader.source);
-    const port = reader.sourceAddress(this.#ip);
-    const source = this.hub.internAddress(this.#ip, port);
-    use(source);
-    this.hub.releaseAddress(source);
+    reader.select(position);
+    const node = this.#nodes[reader.endpoint];
+    if (node !== undefined && this.#dispatcher.dispatch(node, reader)) this.#touch(node);
   }
 
   #advance(drainedThroughMs: number): void {
     const nowMs = this.hub.nowMs();
     if (drainedThroughMs > this.#drainedThroughMs) this.#wakeWaiting(nowMs);
     this.#drainedThroughMs = drainedThroughMs;
-    for (;;) {
+    for (let run = 1; ; run++) {
       const node = this.#deadlines.due(nowMs);
       if (node === null) break;
       const heardMs = this.#memory.heardMs[node.endpoint.index] as number;
@@ -187,16 +120,21 @@ export class Driver {
       node.swim.advance(nowMs, drainedThroughMs);
       this.#touch(node);
       const nextMs = node.swim.nextDeadline(nowMs);
-      if (nextMs <= nowMs) this.#waiting.push(node);
+      if (nextMs <= nowMs) this.#waiting.add(node);
       this.#deadlines.set(node, nextMs > nowMs ? nextMs : nowMs + drainRetryMs);
+      if (run % sliceNodes === 0) this.#exchange();
     }
-    if (this.#waiting.length > 0) this.hub.requestDrain();
+    if (this.#waiting.size > 0) this.hub.requestDrain();
   }
 
-  /** Nodes with a verdict due may judge now, unless their time came another way. */
+  #exchange(): void {
+    this.hub.flush();
+    this.#drain();
+  }
+
   #wakeWaiting(nowMs: number): void {
-    for (const node of this.#waiting) if (node.heapIndex >= 0) this.#deadlines.set(node, nowMs);
-    this.#waiting.length = 0;
+    for (const node of this.#waiting) this.#deadlines.set(node, nowMs);
+    this.#waiting.clear();
   }
 
   #touch(node: Hosted): void {
@@ -245,14 +183,15 @@ interface Shared {
   users: number;
 }
 
-const shared = new Map<Backend, Shared>();
+const shared = new Map<SocketBackend, Shared>();
 
 /** The driver of this thread. Every acquire needs its release. Errors: TATTLER_ADDON_MISSING. */
 export function acquireDriver(backend: Backend): Driver {
-  let entry = shared.get(backend);
+  const key = backendOf(backend);
+  let entry = shared.get(key);
   if (entry === undefined) {
-    entry = { driver: new Driver(backend), users: 0 };
-    shared.set(backend, entry);
+    entry = { driver: new Driver(key), users: 0 };
+    shared.set(key, entry);
   }
   entry.users++;
   return entry.driver;
@@ -260,9 +199,10 @@ export function acquireDriver(backend: Backend): Driver {
 
 /** Closes the hub and its I/O thread with the last user. */
 export function releaseDriver(backend: Backend): void {
-  const entry = shared.get(backend);
+  const key = backendOf(backend);
+  const entry = shared.get(key);
   if (entry === undefined || --entry.users > 0) return;
-  shared.delete(backend);
+  shared.delete(key);
   entry.driver.close();
 }
 

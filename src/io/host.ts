@@ -6,12 +6,14 @@ import type { Effects } from "../swim/effects.js";
 import type { MemberEvent } from "../swim/events.js";
 import { Swim } from "../swim/swim.js";
 import type { AddressHandle, Endpoint, MemberHandle } from "../wire/addon.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import { RecordKind } from "../wire/generated/wire/record-kind.js";
 import type { RingReader } from "../wire/receive.js";
 import type { MemberRecord } from "../wire/records.js";
 import { formatAddress, formatIp } from "./address.js";
 import type { Driver, Hosted } from "./driver.js";
-import { OnceFilter } from "./once.js";
-import type { Streams } from "./streams.js";
+import { Payloads } from "./payloads.js";
+import type { Streams, SyncReply } from "./streams.js";
 
 /** Tells user code what happened. Called only while no core is at work. */
 export type Emit = <E extends keyof NodeEvents>(event: E, detail: NodeEvents[E]) => void;
@@ -27,9 +29,6 @@ export interface HostParts {
   readonly emit: Emit;
 }
 
-/** Broadcast origins whose counters are remembered at once. */
-const onceWindows = 4096;
-
 /** One node inside the driver: joins its core, its socket and its streams. */
 export class Host implements Hosted {
   heapIndex = -1;
@@ -38,23 +37,21 @@ export class Host implements Hosted {
   isClosed = false;
   readonly endpoint: Endpoint;
   readonly swim: Swim;
-  readonly once = new OnceFilter(onceWindows);
+  readonly payloads: Payloads;
   /** Called after every turn that touched the node. */
   onSettle: (() => void) | null = null;
   onClose: (() => void) | null = null;
-  /** Broadcasts of origins that no node here knows; they cannot be told apart. */
-  unknownOrigins = 0;
 
   readonly #parts: HostParts;
-  readonly #boot = randomBytes(4).readUInt32LE();
   readonly #ip = new Uint8Array(16);
-  #sequence = 0;
-  #pending: (() => void)[] = [];
+  readonly #pending: (() => void)[] = [];
+  #isSettling = false;
 
   constructor(parts: HostParts) {
-    const { config, self, selfAddress } = parts;
+    const { config, endpoint, self, selfAddress } = parts;
     this.#parts = parts;
-    this.endpoint = parts.endpoint;
+    this.endpoint = endpoint;
+    this.payloads = new Payloads(endpoint, self, randomBytes(4).readUInt32LE(), config.queueRecords);
     const seed = config.seed ?? randomBytes(6).readUIntLE(0, 6);
     const identity = { handle: self, address: selfAddress, meta: config.meta };
     this.swim = new Swim(config, identity, this.#effects(), new Random(seed));
@@ -68,15 +65,10 @@ export class Host implements Hosted {
   // --- Hosted
 
   handleMessage(reader: RingReader): void {
-    if (reader.isDirect) return this.#deliver(reader.from, reader.payload(), true);
-    if (reader.from === 0) {
-      this.unknownOrigins++;
-      return;
-    }
-    if (reader.from === this.#parts.self) return;
-    if (!this.once.accept(reader.from, reader.sequenceHigh, reader.sequenceLow)) return;
-    this.endpoint.relay(reader.ringIndex);
-    this.#deliver(reader.from, reader.payload(), false);
+    if (!this.payloads.accept(reader)) return;
+    const from = this.#parts.driver.hub.nameOf(reader.from);
+    const message: Message = { from, payload: reader.payload(), direct: reader.isDirect, reliable: false };
+    this.later(() => this.#parts.emit("message", message));
   }
 
   allowsAlive(reader: RingReader): boolean {
@@ -84,8 +76,7 @@ export class Host implements Hosted {
     if (delegates.allowAlive === undefined) return true;
     const port = reader.ip(this.#ip);
     const meta = reader.meta()?.slice() ?? new Uint8Array(0);
-    const claim = { name: reader.name(), address: formatAddress(this.#ip, port), state: "alive", meta } as const;
-    return this.asks(() => delegates.allowAlive?.(claim) ?? true, false);
+    return this.#allows({ name: reader.name(), address: formatAddress(this.#ip, port), state: "alive", meta });
   }
 
   handleRoundTrip(reader: RingReader, rttMs: number): void {
@@ -95,23 +86,15 @@ export class Host implements Hosted {
     this.later(() => delegates.onRoundTrip?.(name, rttMs));
   }
 
+  /** Calls in order; what a call brings about comes after what was waiting already. */
   settle(): void {
-    if (this.isClosed) return;
+    if (this.#isSettling || this.isClosed) return;
+    this.#isSettling = true;
     const pending = this.#pending;
-    if (pending.length > 0) {
-      this.#pending = [];
-      for (const call of pending) this.asks(call, undefined);
-    }
-    this.onSettle?.();
-  }
-
-  // --- user payloads
-
-  /** Returns false when the payload can never fit a datagram. */
-  broadcast(payload: Uint8Array): boolean {
-    const counter = this.#sequence;
-    this.#sequence = (this.#sequence + 1) >>> 0;
-    return this.endpoint.queueMessage(this.#parts.self, counter, this.#boot, payload);
+    for (let i = 0; i < pending.length && !this.isClosed; i++) this.asks(pending[i] as () => void, undefined);
+    pending.length = 0;
+    this.#isSettling = false;
+    if (!this.isClosed) this.onSettle?.();
   }
 
   handleReliableMessage(from: string, payload: Uint8Array): void {
@@ -130,7 +113,7 @@ export class Host implements Hosted {
       if (refusal !== undefined) return refusal;
     }
     if (delegates.allowAlive === undefined) return records;
-    return records.filter((record) => this.asks(() => delegates.allowAlive?.(claimOf(record)) ?? true, false));
+    return records.filter((record) => !this.#isNews(record) || this.#allows(claimOf(record)));
   }
 
   localState(join: boolean): Uint8Array {
@@ -139,6 +122,7 @@ export class Host implements Hosted {
   }
 
   merge(nowMs: number, peer: string, records: readonly MemberRecord[], state: Uint8Array, join: boolean): void {
+    if (this.isClosed) return; // by a delegate that was asked about it
     this.swim.handleSync(nowMs, peer, records);
     const { delegates } = this.#parts;
     if (state.length > 0) this.later(() => delegates.mergeRemoteState?.(state, join));
@@ -149,9 +133,15 @@ export class Host implements Hosted {
     try {
       return question();
     } catch (error) {
-      this.#parts.emit("error", error instanceof Error ? error : new Error(String(error)));
+      this.report(error);
       return otherwise;
     }
+  }
+
+  /** Tells the user of an error, in its turn. */
+  report(thrown: unknown): void {
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    this.#parts.driver.perform(this, () => this.later(() => this.#parts.emit("error", error)));
   }
 
   // --- snapshots
@@ -182,7 +172,7 @@ export class Host implements Hosted {
       broadcasts: endpoint,
       directory: driver.hub,
       streams: {
-        sync: (to) => void this.#sync(to),
+        sync: (to) => this.#syncLater(to),
         ping: (to, target, seq, timeoutMs) => void this.#streamPing(to, target, seq, timeoutMs),
       },
       notify: (event) => this.#notify(event),
@@ -204,24 +194,28 @@ export class Host implements Hosted {
     this.later(() => delegates.onConflict?.(conflict));
   }
 
-  async #sync(to: AddressHandle): Promise<void> {
-    const { streams, driver, config } = this.#parts;
+  /** Begins when the core is at rest, because the delegate is asked for its state. */
+  #syncLater(to: AddressHandle): void {
     const { host, port } = this.#hostPort(to);
+    this.later(() => void this.#sync(host, port));
+  }
+
+  async #sync(host: string, port: number): Promise<void> {
+    const { streams, driver, config } = this.#parts;
+    const records = () => this.swim.localRecords();
+    const request = { records, userState: this.localState(false), join: false, timeoutMs: config.streamTimeoutMs };
+    let reply: SyncReply;
     try {
-      const reply = await streams.sync(host, port, {
-        records: () => this.swim.localRecords(),
-        userState: this.localState(false),
-        join: false,
-        timeoutMs: config.streamTimeoutMs,
-      });
-      if (this.isClosed) return;
-      const records = this.vet(reply.records, false);
-      if (typeof records === "string") return;
-      driver.perform(this, (nowMs) => this.merge(nowMs, reply.peer, records, reply.userState, false));
+      reply = await streams.sync(host, port, request);
     } catch {
       // Counted; the next sync takes another member.
       if (!this.isClosed) driver.perform(this, () => this.swim.handleSyncFailed());
+      return;
     }
+    if (this.isClosed) return;
+    const accepted = this.vet(reply.records, false);
+    if (typeof accepted === "string") return;
+    driver.perform(this, (nowMs) => this.merge(nowMs, reply.peer, accepted, reply.userState, false));
   }
 
   async #streamPing(to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number): Promise<void> {
@@ -237,9 +231,15 @@ export class Host implements Hosted {
     return { host: formatIp(this.#ip), port };
   }
 
-  #deliver(from: MemberHandle, payload: Uint8Array, direct: boolean): void {
-    const message: Message = { from: this.#parts.driver.hub.nameOf(from), payload, direct, reliable: false };
-    this.later(() => this.#parts.emit("message", message));
+  /** Whether an alive in a sync would change something; the dead are never asked about. */
+  #isNews({ name, state, incarnation }: MemberRecord): boolean {
+    if (state > MemberState.suspect) return false;
+    return !this.swim.isStale(RecordKind.alive, this.#parts.driver.hub.find(name), incarnation);
+  }
+
+  #allows(claim: MemberClaim): boolean {
+    const isAllowed = this.asks(() => this.#parts.delegates.allowAlive?.(claim) ?? true, false);
+    return isAllowed && !this.isClosed;
   }
 }
 

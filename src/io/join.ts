@@ -1,8 +1,10 @@
+import { setTimeout as wait } from "node:timers/promises";
 import type { Config } from "../config.js";
 import { TattlerError, tattlerError } from "../errors.js";
 import { formatAddress, formatIp, parseAddress } from "./address.js";
 import type { OpenedNode } from "./open.js";
-import { type ResolvedAddress, resolve } from "./resolve.js";
+import { isReachedAt, type ResolvedAddress, resolve } from "./resolve.js";
+import type { SyncReply } from "./streams.js";
 
 /** What became of one address. */
 export interface JoinAttempt {
@@ -31,7 +33,7 @@ const parallelContacts = 8;
 const busyRetryMs = 50;
 const busyAttempts = 6;
 
-/** Joins through any number of addresses. Errors: TATTLER_JOIN_FAILED, TATTLER_ADDRESS_INVALID. */
+/** Joins through any number of addresses. Errors: TATTLER_JOIN_FAILED, TATTLER_ADDRESS_INVALID, TATTLER_ABORTED. */
 export async function joinAll(
   node: OpenedNode,
   config: Config,
@@ -50,6 +52,7 @@ export async function joinAll(
   const joined = attempts.filter((attempt) => attempt.outcome === "joined").length;
   const failures = attempts.filter((attempt) => attempt.outcome === "failed");
   if (joined > 0 || failures.length === 0) return { joined, attempts };
+  if (request.signal?.aborted) throw tattlerError("TATTLER_ABORTED", ["the join"], request.signal.reason);
   const reasons = failures.map(({ address, error }) => `${address}: ${error?.message ?? "unknown"}`);
   throw tattlerError("TATTLER_JOIN_FAILED", [reasons.join(" | ")], failures[0]?.error);
 }
@@ -75,26 +78,32 @@ async function joinAddress(
   request: JoinRequest,
 ): Promise<JoinAttempt> {
   const address = formatAddress(target.ip, target.port);
-  if (address === node.host.addressText(node.host.swim.roster.addressOf(node.self))) {
-    return { address, outcome: "skipped", peer: config.name, error: null };
-  }
+  if (isSelf(node, target)) return { address, outcome: "skipped", peer: config.name, error: null };
   try {
-    const peer = await tradeStates(node, config, target, request);
-    return { address, outcome: "joined", peer, error: null };
+    const reply = await askState(node, config, target, request);
+    mergeState(node, reply);
+    return { address, outcome: "joined", peer: reply.peer, error: null };
   } catch (error) {
     return { address, outcome: "failed", peer: null, error: error as Error };
   }
 }
 
-async function tradeStates(
+/** Whether the address leads to ourselves: the advertised one, or another such as 127.0.0.1 when we listen on all. */
+function isSelf({ host, self, port, boundIp }: OpenedNode, target: ResolvedAddress): boolean {
+  const advertised = host.addressText(host.swim.roster.addressOf(self));
+  if (formatAddress(target.ip, target.port) === advertised) return true;
+  return target.port === port && isReachedAt(target.ip, boundIp);
+}
+
+async function askState(
   node: OpenedNode,
   config: Config,
   target: ResolvedAddress,
   request: JoinRequest,
-): Promise<string> {
-  const { host, driver } = node;
+): Promise<SyncReply> {
+  const { host, streams } = node;
   const reply = await whileBusy(request.signal, () =>
-    node.streams.sync(formatIp(target.ip), target.port, {
+    streams.sync(formatIp(target.ip), target.port, {
       records: () => host.swim.localRecords(),
       userState: host.localState(true),
       join: true,
@@ -103,10 +112,13 @@ async function tradeStates(
     }),
   );
   if (host.isClosed) throw tattlerError("TATTLER_CLOSED");
+  return reply;
+}
+
+function mergeState({ host, driver }: OpenedNode, reply: SyncReply): void {
   const accepted = host.vet(reply.records, true);
   if (typeof accepted === "string") throw tattlerError("TATTLER_JOIN_REFUSED", ["this node's own delegate", accepted]);
   driver.perform(host, (nowMs) => host.merge(nowMs, reply.peer, accepted, reply.userState, true));
-  return reply.peer;
 }
 
 /** Tries again, less and less often, as long as the other side is merely busy. */
@@ -116,8 +128,9 @@ async function whileBusy<T>(signal: AbortSignal | undefined, attempt: () => Prom
       return await attempt();
     } catch (error) {
       const isBusy = error instanceof TattlerError && error.code === "TATTLER_STREAM_BUSY";
-      if (!isBusy || tries >= busyAttempts || signal?.aborted === true) throw error;
-      await new Promise((resolveWait) => setTimeout(resolveWait, busyRetryMs * 2 ** (tries - 1)));
+      if (!isBusy || tries >= busyAttempts) throw error;
+      // Aborted: the next attempt says so.
+      await wait(busyRetryMs * 2 ** (tries - 1), undefined, signal ? { signal } : {}).catch(() => {});
     }
   }
 }

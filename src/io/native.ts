@@ -40,15 +40,32 @@ export interface HubMemory {
   readonly heardMs: Float64Array;
 }
 
-/** Allocates in V8, because some builds refuse memory from elsewhere, and lets C++ fill it. */
-export function openHub(addon: Addon, backend: Backend | "manual", onWake: () => void): HubMemory {
+/** A back end that opens sockets. */
+export type SocketBackend = Exclude<Backend, "auto">;
+
+/** What `auto` means here. */
+export function backendOf(backend: Backend): SocketBackend {
+  if (backend !== "auto") return backend;
+  return process.platform === "linux" ? "linux" : "posix";
+}
+
+/**
+ * Allocates in V8, because some builds refuse memory from elsewhere, and lets C++ fill it.
+ * @param poison overwrites what was read, so that a view kept too long shows.
+ */
+export function openHub(
+  addon: Addon,
+  backend: Backend | "manual",
+  onWake: () => void,
+  { poison = false }: { readonly poison?: boolean } = {},
+): HubMemory {
   const { layout } = addon;
   const ring = new ArrayBuffer(ringRecords * layout.recordWords * 4);
   const slab = new ArrayBuffer(slabBytes);
   const counters = new ArrayBuffer(maxEndpoints * layout.countersPerEndpoint * 8);
   const heard = new ArrayBuffer(maxEndpoints * 8);
-  const chosen = backend === "auto" ? (process.platform === "linux" ? "linux" : "posix") : backend;
-  const sizes = { maxEndpoints, transmitBytes, maxDatagramBytes, poison: false };
+  const chosen = backend === "manual" ? backend : backendOf(backend);
+  const sizes = { maxEndpoints, transmitBytes, maxDatagramBytes, poison };
   const hub = new addon.Hub({ backend: chosen, ring, slab, counters, heard, ...sizes }, onWake);
   return { hub, ring, slab, counters: new BigUint64Array(counters), heardMs: new Float64Array(heard) };
 }

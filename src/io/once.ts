@@ -1,8 +1,5 @@
 import type { MemberHandle } from "../wire/addon.js";
 
-/** Sequence numbers of one origin that can be told apart. */
-const windowBits = 1024;
-
 interface Window {
   high: number;
   readonly seen: Uint32Array;
@@ -16,10 +13,16 @@ export class OnceFilter {
   duplicates = 0;
   readonly #windows = new Map<number, Window>();
   readonly #maxWindows: number;
+  readonly #windowBits: number;
 
-  /** @param maxWindows origins remembered; then the one longest unheard is forgotten. */
-  constructor(maxWindows: number) {
+  /**
+   * @param maxWindows origins remembered; then the one longest unheard is forgotten.
+   * @param reach how far behind the highest counter of its origin a broadcast is still told apart; rounded up to a
+   * power of two of at least 1,024. An eighth of it in bytes is kept for each origin.
+   */
+  constructor(maxWindows: number, reach: number) {
     this.#maxWindows = maxWindows;
+    this.#windowBits = 2 ** Math.ceil(Math.log2(Math.max(reach, 1024)));
   }
 
   get size(): number {
@@ -31,16 +34,9 @@ export class OnceFilter {
     const window = this.#windowOf(origin * 2 ** 32 + boot, counter);
     const ahead = (counter - window.high) | 0;
     if (ahead > 0) slide(window, counter, ahead);
-    const isFresh = -ahead < windowBits && mark(window, counter);
+    const isFresh = -ahead < this.#windowBits && mark(window, counter);
     if (!isFresh) this.duplicates++;
     return isFresh;
-  }
-
-  /** The origin's handle means somebody else from now on. */
-  forget(origin: MemberHandle): void {
-    for (const key of this.#windows.keys()) {
-      if (Math.floor(key / 2 ** 32) === origin) this.#windows.delete(key);
-    }
   }
 
   #windowOf(key: number, counter: number): Window {
@@ -55,7 +51,7 @@ export class OnceFilter {
       const [oldest] = this.#windows.keys();
       if (oldest !== undefined) this.#windows.delete(oldest);
     }
-    const window = { high: counter, seen: new Uint32Array(windowBits / 32) };
+    const window = { high: counter, seen: new Uint32Array(this.#windowBits / 32) };
     this.#windows.set(key, window);
     return window;
   }
@@ -63,13 +59,17 @@ export class OnceFilter {
 
 /** Moves the window up and clears the places of numbers that were skipped. */
 function slide(window: Window, counter: number, ahead: number): void {
-  if (ahead >= windowBits) window.seen.fill(0);
+  if (ahead >= bitsOf(window)) window.seen.fill(0);
   else for (let i = 1; i <= ahead; i++) clear(window, window.high + i);
   window.high = counter;
 }
 
+function bitsOf(window: Window): number {
+  return 32 * window.seen.length;
+}
+
 function mark(window: Window, counter: number): boolean {
-  const bit = counter & (windowBits - 1);
+  const bit = counter & (bitsOf(window) - 1);
   const word = window.seen[bit >>> 5] as number;
   const mask = 1 << (bit & 31);
   if ((word & mask) !== 0) return false;
@@ -78,6 +78,6 @@ function mark(window: Window, counter: number): boolean {
 }
 
 function clear(window: Window, counter: number): void {
-  const bit = counter & (windowBits - 1);
+  const bit = counter & (bitsOf(window) - 1);
   window.seen[bit >>> 5] = (window.seen[bit >>> 5] as number) & ~(1 << (bit & 31));
 }

@@ -17,6 +17,8 @@ export interface OpenedNode {
   readonly streams: Streams;
   readonly self: MemberHandle;
   readonly port: number;
+  /** The address that both sockets are bound to; all zeros for every address of this machine. */
+  readonly boundIp: Uint8Array;
   close(): Promise<void>;
 }
 
@@ -44,7 +46,7 @@ export async function openNode(config: Config, delegates: Delegates, emit: Emit)
   const { hub } = driver;
   const self = hub.intern(config.name);
   const late: Late = { endpoint: null, host: null };
-  let opened: Sockets | null = null;
+  let opened: Sockets;
   try {
     if (self === 0) throw tattlerError("TATTLER_BIND_FAILED", [config.name, "its name collides with another"]);
     opened = await openSockets(config, bound.ip, bind.port, self, driver, late);
@@ -60,7 +62,7 @@ export async function openNode(config: Config, delegates: Delegates, emit: Emit)
   driver.add(host);
   driver.perform(host, (nowMs) => host.swim.start(nowMs));
   const close = (): Promise<void> => closeNode(config, driver, host, streams, { self, selfAddress });
-  return { host, driver, streams, self, port: endpoint.port, close };
+  return { host, driver, streams, self, port: endpoint.port, boundIp: bound.ip, close };
 }
 
 async function closeNode(
@@ -77,8 +79,11 @@ async function closeNode(
   host.swim.stop();
   driver.hub.releaseAddress(handles.selfAddress);
   driver.hub.release(handles.self);
-  await streams.close();
-  releaseDriver(config.backend);
+  try {
+    await streams.close();
+  } finally {
+    releaseDriver(config.backend);
+  }
 }
 
 function advertisedBy(config: Config, boundIp: Uint8Array): { ip: Uint8Array; port: number } {
@@ -147,11 +152,7 @@ function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Drive
         if (host !== null) driver.perform(host, () => host.handleReliableMessage(peer, payload));
       },
       onPing: (target) => target === config.name,
-      onHandlerError: (error) => {
-        late.host?.asks(() => {
-          throw error;
-        }, undefined);
-      },
+      onHandlerError: (error) => late.host?.report(error),
     },
   });
 }

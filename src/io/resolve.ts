@@ -50,6 +50,19 @@ export function chooseAdvertiseIp(bindIp: Uint8Array, interfaces: Interfaces = n
   return best;
 }
 
+/** Whether a socket of this machine that is bound to `boundIp` is what answers at `ip`. */
+export function isReachedAt(
+  ip: Uint8Array,
+  boundIp: Uint8Array,
+  interfaces: Interfaces = networkInterfaces(),
+): boolean {
+  if (classifyIp(boundIp) !== "unspecified") return formatIp(ip) === formatIp(boundIp);
+  if (isMappedIpv4(boundIp) && !isMappedIpv4(ip)) return false;
+  if (["loopback", "unspecified"].includes(classifyIp(ip))) return true;
+  const own = Object.values(interfaces).flatMap((addresses) => addresses ?? []);
+  return own.some(({ address }) => parseIp(address) !== null && formatIp(parseIp(address)!) === formatIp(ip));
+}
+
 const advertiseOrder = ["private", "public", "reserved", "linkLocal"] as const;
 
 function externalIps(interfaces: Interfaces): Uint8Array[] {

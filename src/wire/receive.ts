@@ -134,7 +134,8 @@ export class RingReader implements AliveView {
   }
 
   meta(): Uint8Array | null {
-    return this.#alive.__init(this.#offset, this.#buffer).metaArray();
+    const meta = this.#alive.__init(this.#offset, this.#buffer).metaArray();
+    return meta === null || meta.length === 0 ? null : meta;
   }
 
   get #flags(): number {

@@ -1,0 +1,97 @@
+import type { Directory } from "../swim/effects.js";
+import type { Swim } from "../swim/swim.js";
+import type { AddressHandle } from "../wire/addon.js";
+import { RecordKind } from "../wire/generated/wire/record-kind.js";
+import type { RingReader } from "../wire/receive.js";
+
+/** A node that records are handed to. The reader stands on the record, and moves on when the call returns. */
+export interface Receiver {
+  readonly swim: Swim;
+  handleMessage(reader: RingReader): void;
+  /** Asked before an alive is applied (M-088). */
+  allowsAlive(reader: RingReader): boolean;
+  /** The probed member answered directly. */
+  handleRoundTrip(reader: RingReader, rttMs: number): void;
+}
+
+/** Hands what the receive ring describes to the core it is for. */
+export class Dispatcher {
+  readonly #directory: Directory;
+  readonly #ip = new Uint8Array(16);
+
+  constructor(directory: Directory) {
+    this.#directory = directory;
+  }
+
+  /** False when the record was stale and nothing was done. */
+  dispatch(node: Receiver, reader: RingReader): boolean {
+    const { swim } = node;
+    const { kind } = reader;
+    if (kind === RecordKind.alive || kind === RecordKind.suspect || kind === RecordKind.death) {
+      // Nearly all gossip in a large cluster ends here.
+      if (swim.isStale(kind, reader.subject, reader.incarnation)) return false;
+    }
+    if (kind !== RecordKind.refused) swim.handleHeard(reader.receivedAtMs);
+    this.#handle(node, reader, kind);
+    return true;
+  }
+
+  #handle(node: Receiver, reader: RingReader, kind: RecordKind): void {
+    const { swim } = node;
+    const nowMs = reader.receivedAtMs;
+    switch (kind) {
+      case RecordKind.ping:
+        return this.#handlePing(node, reader);
+      case RecordKind.ack: {
+        const rttMs = swim.handleAck(nowMs, reader.from, reader.seq);
+        if (rttMs >= 0) node.handleRoundTrip(reader, rttMs);
+        return;
+      }
+      case RecordKind.nack:
+        return swim.handleNack(nowMs, reader.from, reader.seq);
+      case RecordKind.pingRequest:
+        return this.#handlePingRequest(node, reader);
+      case RecordKind.suspect: {
+        const { subject, from, incarnation, evidence, ringIndex } = reader;
+        return swim.handleSuspect(nowMs, subject, from, incarnation, evidence, ringIndex);
+      }
+      case RecordKind.death: {
+        const { subject, from, incarnation, evidence, ringIndex } = reader;
+        return swim.handleDeath(nowMs, subject, from, incarnation, evidence, ringIndex);
+      }
+      case RecordKind.alive:
+        if (node.allowsAlive(reader)) swim.handleAlive(nowMs, reader.subject, reader.incarnation, reader);
+        return;
+      case RecordKind.message:
+        return node.handleMessage(reader);
+      case RecordKind.refused:
+        return swim.handleRefused(nowMs, reader.source);
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  #handlePing(node: Receiver, reader: RingReader): void {
+    if (reader.isAnswered)
+      return node.swim.handlePing(reader.receivedAtMs, reader.from, reader.source, reader.seq, true);
+    const source = this.#internSource(reader);
+    node.swim.handlePing(reader.receivedAtMs, reader.from, source, reader.seq, false);
+    this.#directory.releaseAddress(source);
+  }
+
+  #handlePingRequest(node: Receiver, reader: RingReader): void {
+    const source = this.#internSource(reader);
+    const address = this.#directory.internAddress(this.#ip, reader.requestAddress(this.#ip));
+    node.swim.handlePingRequest(reader.receivedAtMs, source, reader.subject, address, reader.seq);
+    this.#directory.releaseAddress(address);
+    this.#directory.releaseAddress(source);
+  }
+
+  /**
+   * The datagram's source, with a reference. From its bytes even when the record has a handle: that one may have
+   * been released since, and the core keeps the address of whoever asks it to ping.
+   */
+  #internSource(reader: RingReader): AddressHandle {
+    return this.#directory.internAddress(this.#ip, reader.sourceAddress(this.#ip));
+  }
+}

@@ -1,0 +1,127 @@
+import type { Config } from "../config.js";
+import { tattlerError } from "../errors.js";
+import type { Random } from "../random.js";
+import type { MemberEvent } from "../swim/events.js";
+import { Swim } from "../swim/swim.js";
+import type { AddressHandle, Endpoint, Hub, MemberHandle } from "../wire/addon.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import type { RingReader } from "../wire/receive.js";
+import type { Receiver } from "./dispatch.js";
+import type { MemoryEvent } from "./memory.js";
+import { Payloads } from "./payloads.js";
+import type { Scheduled } from "./scheduler.js";
+
+type Told = MemoryEvent extends infer E ? (E extends unknown ? Omit<E, "atMs" | "node"> : never) : never;
+
+export interface MemoryNodeParts {
+  readonly config: Config;
+  readonly hub: Hub;
+  readonly endpoint: Endpoint;
+  readonly self: MemberHandle;
+  readonly address: AddressHandle;
+  readonly random: Random;
+}
+
+/** What a node asks of its network. */
+export interface MemoryNodeNetwork {
+  /** Runs work on the node's core, then sends, reschedules and tells. */
+  perform<T>(work: (nowMs: number) => T): T;
+  sync(to: AddressHandle): void;
+  ping(to: AddressHandle, target: string, seq: number, timeoutMs: number): void;
+  nodeNamed(name: string): MemoryNode | undefined;
+  tell(event: Told): void;
+  close(): void;
+}
+
+/** A node of a MemoryNetwork: the core with the addon's queue and codec. */
+export class MemoryNode implements Receiver, Scheduled {
+  heapIndex = -1;
+  deadlineMs = Number.POSITIVE_INFINITY;
+  isClosed = false;
+  readonly config: Config;
+  readonly endpoint: Endpoint;
+  readonly self: MemberHandle;
+  readonly address: AddressHandle;
+  readonly swim: Swim;
+  readonly payloads: Payloads;
+  readonly #hub: Hub;
+  readonly #network: MemoryNodeNetwork;
+
+  constructor(parts: MemoryNodeParts, network: MemoryNodeNetwork) {
+    const { config, hub, endpoint, self, address, random } = parts;
+    this.config = config;
+    this.endpoint = endpoint;
+    this.self = self;
+    this.address = address;
+    this.#hub = hub;
+    this.#network = network;
+    this.payloads = new Payloads(endpoint, self, random.nextUint32(), config.queueRecords);
+    const streams = {
+      sync: (to: AddressHandle) => network.sync(to),
+      ping: (to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number) =>
+        network.ping(to, hub.nameOf(target), seq, timeoutMs),
+    };
+    const notify = (event: MemberEvent): void => {
+      const { kind, member, incarnation } = event;
+      network.tell({ kind, about: hub.nameOf(member), incarnation });
+    };
+    const effects = { datagrams: endpoint, broadcasts: endpoint, directory: hub, streams, notify };
+    this.swim = new Swim(config, { handle: self, address, meta: config.meta }, effects, random);
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  /** Trades states with a running node of that name. What comes of it shows later. Errors: TATTLER_MEMBER_UNKNOWN. */
+  join(name: string): void {
+    const peer = this.#network.nodeNamed(name);
+    if (peer === undefined) throw tattlerError("TATTLER_MEMBER_UNKNOWN", [name]);
+    this.#network.perform(() => this.#network.sync(peer.address));
+  }
+
+  /** Gossips a payload. False when it can never fit a datagram. */
+  broadcast(payload: Uint8Array): boolean {
+    return this.#network.perform(() => this.payloads.broadcast(payload));
+  }
+
+  updateMeta(meta: Uint8Array): void {
+    this.#network.perform((nowMs) => this.swim.updateMeta(nowMs, meta));
+  }
+
+  /** Announces that it leaves. It goes on passing things on until it is closed. */
+  leave(): void {
+    this.#network.perform((nowMs) => this.swim.leave(nowMs));
+  }
+
+  /** Stops at once; to the others that is a crash. Idempotent. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.#network.close();
+  }
+
+  /** How it knows a member, by the name of the state; null when it does not. */
+  stateOf(name: string): string | null {
+    const member = this.#hub.find(name);
+    return this.swim.roster.has(member) ? (MemberState[this.swim.roster.stateOf(member)] as string) : null;
+  }
+
+  /** Alive or suspected members, itself included. */
+  get memberCount(): number {
+    return this.swim.roster.liveCount;
+  }
+
+  // --- Receiver
+
+  handleMessage(reader: RingReader): void {
+    if (!this.payloads.accept(reader)) return;
+    this.#network.tell({ kind: "message", about: this.#hub.nameOf(reader.from), payload: reader.payload() });
+  }
+
+  allowsAlive(): boolean {
+    return true;
+  }
+
+  handleRoundTrip(): void {}
+}

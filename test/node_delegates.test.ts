@@ -1,0 +1,406 @@
+import { describe, expect, it } from "vitest";
+import type { Conflict, Delegates, MemberClaim } from "../src/delegates.js";
+import type { GossipNode } from "../src/node.js";
+import {
+  allSee,
+  bytes,
+  closeAfterEach,
+  errorOf,
+  letters,
+  newCluster,
+  newNode,
+  text,
+  until,
+  Watch,
+  within,
+} from "./support/nodes.js";
+
+closeAfterEach();
+
+describe("allowMerge", () => {
+  it("of the member that is joined refuses: nobody learns of the other", async () => {
+    const asked: (readonly MemberClaim[])[] = [];
+    const veto: Delegates = {
+      allowMerge: (members) => {
+        asked.push(members);
+        return "we are full";
+      },
+      localState: () => bytes("a secret"),
+      mergeRemoteState: () => asked.push([]),
+    };
+    const told: string[] = [];
+    const guarded = await newNode("guarded", {}, veto);
+    const other = await newNode("other", { meta: "m" }, { mergeRemoteState: (state) => told.push(text(state)) });
+    const watches = [new Watch(guarded), new Watch(other)];
+    const error = await errorOf(() => other.join([guarded.self.address]));
+    expect(error.code).toBe("TATTLER_JOIN_FAILED");
+    expect(error.cause).toMatchObject({ code: "TATTLER_JOIN_REFUSED", message: expect.stringMatching(/we are full/) });
+    expect(asked).toEqual([[{ name: "other", address: other.self.address, state: "alive", meta: bytes("m") }]]);
+    expect([guarded.memberCount, other.memberCount, told]).toEqual([1, 1, []]);
+    expect([guarded.member("other"), other.member("guarded")]).toEqual([undefined, undefined]);
+    expect(watches.flatMap(({ events }) => events)).toEqual([]);
+    expect(guarded.stats.streams.refused).toBe(1);
+  });
+
+  it("of the joiner refuses: it merges nothing and the join fails with its reason", async () => {
+    const merged: string[] = [];
+    const joiner = await newNode("joiner", {}, {
+      allowMerge: (members) => (members.some(({ name }) => name === "foe") ? "not with the foe" : undefined),
+      mergeRemoteState: (state) => merged.push(text(state)),
+    });
+    const foe = await newNode("foe", {}, { localState: () => bytes("come in") });
+    const error = await errorOf(() => joiner.join([foe.self.address]));
+    expect(error.cause).toMatchObject({
+      code: "TATTLER_JOIN_REFUSED",
+      message: expect.stringMatching(/not with the foe/),
+    });
+    expect([joiner.memberCount, merged]).toEqual([1, []]);
+  });
+
+  it("that agrees lets the join through, and is not asked at later syncs", async () => {
+    let asked = 0;
+    const nod: Delegates = {
+      allowMerge: () => {
+        asked++;
+        return undefined;
+      },
+    };
+    const a = await newNode("a", { pushPullIntervalMs: 100 }, nod);
+    const b = await newNode("b", { pushPullIntervalMs: 100 }, nod);
+    await b.join([a.self.address]);
+    await until(() => a.stats.syncsMerged >= 4, "syncs");
+    expect(asked).toBe(2);
+    expect([a.memberCount, b.memberCount]).toEqual([2, 2]);
+  });
+
+  it("that throws refuses, and its error is reported", async () => {
+    const a = await newNode("a", {}, {
+      allowMerge: () => {
+        throw new Error("broken judge");
+      },
+    });
+    const watch = new Watch(a);
+    const b = await newNode("b");
+    expect((await errorOf(() => b.join([a.self.address]))).cause).toMatchObject({ code: "TATTLER_JOIN_REFUSED" });
+    await until(() => watch.of("error").length === 1, "the error");
+    expect(watch.of("error")[0]?.message).toBe("broken judge");
+    expect([a.memberCount, b.memberCount]).toEqual([1, 1]);
+  });
+
+  it("may close the node that it is asked about", async () => {
+    const nodes: GossipNode[] = [];
+    const close = (name: string): Delegates => ({
+      allowMerge: () => void nodes.find((node) => node.self.name === name)?.close(),
+    });
+    nodes.push(await newNode("a", {}, close("a")), await newNode("b"));
+    const [a, b] = nodes as [GossipNode, GossipNode];
+    const error = await within(
+      errorOf(() => b.join([a.self.address])),
+      "the join",
+    );
+    expect(error.code).toBe("TATTLER_JOIN_FAILED");
+    expect(b.memberCount).toBe(1);
+    await a.close();
+  });
+
+  it("of the joiner may close it, too", async () => {
+    const nodes: GossipNode[] = [];
+    nodes.push(await newNode("a"), await newNode("b", {}, { allowMerge: () => void nodes[1]?.close() }));
+    const [a, b] = nodes as [GossipNode, GossipNode];
+    const joining = b.join([a.self.address]).catch((error) => error);
+    await within(joining, "the join");
+    await b.close();
+    await until(() => a.memberCount === 1, "a alone again");
+  });
+});
+
+describe("allowAlive", () => {
+  it("keeps a member out that came by gossip, and is asked with what it claims", async () => {
+    const asked: MemberClaim[] = [];
+    const choosy: Delegates = {
+      allowAlive: (member) => {
+        asked.push(member);
+        return member.name !== "pest";
+      },
+    };
+    const seed = await newNode("seed");
+    const a = await newNode("a", {}, choosy);
+    await a.join([seed.self.address]);
+    const watch = new Watch(a);
+    const pest = await newNode("pest", { meta: "bzz" });
+    const friend = await newNode("friend");
+    await pest.join([seed.self.address]);
+    await friend.join([seed.self.address]);
+    await until(() => a.member("friend") !== undefined && asked.some(({ name }) => name === "pest"), "both claims");
+    expect(watch.story()).toEqual(["join friend"]);
+    expect(a.member("pest")).toBeUndefined();
+    expect(asked.find(({ name }) => name === "pest")).toEqual({
+      name: "pest",
+      address: pest.self.address,
+      state: "alive",
+      meta: bytes("bzz"),
+    });
+    await allSee([seed], 4);
+  });
+
+  it("keeps a member out of a state sync", async () => {
+    const nodes = await newCluster(letters(3));
+    const choosy = await newNode("choosy", {}, { allowAlive: ({ name }) => name !== "n1" });
+    await choosy.join([(nodes[0] as GossipNode).self.address]);
+    expect(choosy.members.map(({ name }) => name).sort()).toEqual(["choosy", "n0", "n2"]);
+  });
+
+  it("is asked before an update, which it may refuse", async () => {
+    let open = true;
+    const a = await newNode("a", {}, { allowAlive: () => open });
+    const b = await newNode("b", { meta: "one" });
+    await b.join([a.self.address]);
+    const asked = new Watch(a);
+    open = false;
+    b.updateMeta("two");
+    await until(() => b.stats.queueDepth === 0, "the gossip to end");
+    expect([text(a.member("b")?.meta ?? bytes("")), asked.of("update")]).toEqual(["one", []]);
+  });
+
+  it("that throws keeps the member out, and the error comes after the protocol's work", async () => {
+    const a = await newNode("a", {}, {
+      allowAlive: () => {
+        throw new Error("no idea");
+      },
+    });
+    const counts: number[] = [];
+    a.on("error", () => {
+      counts.push(a.memberCount);
+      a.broadcast(bytes("calling back is fine here"));
+    });
+    const b = await newNode("b");
+    await b.join([a.self.address]);
+    await until(() => counts.length > 0, "the error");
+    expect(new Set(counts)).toEqual(new Set([1]));
+  });
+
+  it("that closes the node in the middle of a datagram breaks nothing", async () => {
+    const seed = await newNode("seed");
+    const nodes: GossipNode[] = [];
+    const closing: Delegates = {
+      allowAlive: ({ name }) => {
+        if (name.startsWith("n")) void nodes[0]?.close();
+        return true;
+      },
+    };
+    nodes.push(await newNode("a", {}, closing));
+    await nodes[0]?.join([seed.self.address]);
+    const watch = new Watch(seed);
+    for (const name of letters(4)) await (await newNode(name)).join([seed.self.address]);
+    await watch.until("fail a");
+    expect((await errorOf(() => nodes[0]?.members)).code).toBe("TATTLER_CLOSED");
+    await nodes[0]?.close();
+    const again = await newNode("a2");
+    await again.join([seed.self.address]);
+    await allSee([seed, again], 6);
+  });
+});
+
+describe("localState and mergeRemoteState", () => {
+  function statesOf(name: string, merged: string[]): Delegates {
+    return {
+      localState: (join) => bytes(`${name}/${join}`),
+      mergeRemoteState: (state, join) => merged.push(`${name} < ${text(state)}/${join}`),
+    };
+  }
+
+  it("trade both ways at a join and at every later sync", async () => {
+    const merged: string[] = [];
+    const a = await newNode("a", { pushPullIntervalMs: 0 }, statesOf("a", merged));
+    const b = await newNode("b", { pushPullIntervalMs: 100 }, statesOf("b", merged));
+    await b.join([a.self.address]);
+    expect(merged.sort()).toEqual(["a < b/true/true", "b < a/true/true"]);
+    await until(() => merged.length >= 4, "a sync");
+    expect(merged.sort().slice(0, 4)).toEqual([
+      "a < b/false/false",
+      "a < b/true/true",
+      "b < a/false/false",
+      "b < a/true/true",
+    ]);
+  });
+
+  it("are called after the memberships were merged, and not for nothing", async () => {
+    const seen: number[] = [];
+    const nodes: GossipNode[] = [];
+    const a = await newNode("a", {}, { mergeRemoteState: () => seen.push(nodes[0]?.memberCount ?? 0) });
+    nodes.push(a);
+    await (await newNode("silent")).join([a.self.address]);
+    await (await newNode("empty", {}, { localState: () => new Uint8Array(0) })).join([a.self.address]);
+    expect(seen).toEqual([]);
+    await (await newNode("talker", {}, { localState: () => bytes("x") })).join([a.self.address]);
+    await until(() => seen.length > 0, "the state");
+    expect(seen).toEqual([4]);
+  });
+
+  it("carry large states whole", async () => {
+    const big = new Uint8Array(1_000_000).map((_, i) => i * 7);
+    let got: Uint8Array | null = null;
+    const a = await newNode("a", {}, { localState: () => big });
+    const b = await newNode("b", {}, {
+      mergeRemoteState: (state) => {
+        got = state;
+      },
+    });
+    await b.join([a.self.address]);
+    expect(Buffer.compare(got ?? bytes(""), big)).toBe(0);
+  });
+
+  it("that throw are reported and the memberships merge all the same", async () => {
+    const bad: Delegates = {
+      localState: () => {
+        throw new Error("no state");
+      },
+      mergeRemoteState: () => {
+        throw new Error("no merge");
+      },
+    };
+    const a = await newNode("a", {}, bad);
+    const watch = new Watch(a);
+    const b = await newNode("b", {}, { localState: () => bytes("b") });
+    await b.join([a.self.address]);
+    await allSee([a, b], 2);
+    await until(() => watch.of("error").length === 2, "both errors");
+    expect(watch.of("error").map(({ message }) => message)).toEqual(["no state", "no merge"]);
+  });
+
+  it("may close the node from within a periodic sync", async () => {
+    const nodes: GossipNode[] = [];
+    const closing: Delegates = {
+      localState: (join) => {
+        if (!join) void nodes[0]?.close();
+        return bytes("bye");
+      },
+    };
+    nodes.push(await newNode("a", { pushPullIntervalMs: 100 }, closing));
+    const b = await newNode("b", { pushPullIntervalMs: 0 });
+    const watch = new Watch(b);
+    await b.join([(nodes[0] as GossipNode).self.address]);
+    await watch.until("fail a");
+    await nodes[0]?.close();
+  });
+});
+
+describe("onConflict", () => {
+  it("tells of two nodes with one name, and the first keeps it", async () => {
+    const conflicts: Conflict[] = [];
+    const a = await newNode("a", {}, { onConflict: (conflict) => conflicts.push(conflict) });
+    const [twin, second] = [await newNode("twin"), await newNode("twin")];
+    await twin.join([a.self.address]);
+    await second.join([a.self.address]);
+    await until(() => conflicts.length > 0, "the conflict");
+    expect(conflicts[0]).toEqual({ name: "twin", address: twin.self.address, claimedBy: second.self.address });
+    expect(a.member("twin")?.address).toBe(twin.self.address);
+    expect(a.stats.conflicts).toBeGreaterThan(0);
+  });
+});
+
+describe("onRoundTrip", () => {
+  it("tells for every member how long a probe took", async () => {
+    const trips = new Map<string, number>();
+    const a = await newNode("a", {}, { onRoundTrip: (member, rttMs) => trips.set(member, rttMs) });
+    for (const name of ["b", "c"]) await (await newNode(name)).join([a.self.address]);
+    await until(() => trips.size === 2, "both round trips");
+    for (const rttMs of trips.values()) expect(rttMs).toBeGreaterThan(0);
+    for (const rttMs of trips.values()) expect(rttMs).toBeLessThan(1_000);
+  });
+});
+
+describe("a listener", () => {
+  it("that throws reaches the error event, and the node goes on", async () => {
+    const [a, b] = (await newCluster(["a", "b"])) as [GossipNode, GossipNode];
+    a.on("message", () => {
+      throw new Error("bad listener");
+    });
+    const watch = new Watch(a);
+    await b.send("a", bytes("1"), { reliable: true });
+    b.broadcast(bytes("2"));
+    await until(() => watch.of("message").length === 2, "both messages");
+    await until(() => watch.of("error").length === 2, "both errors");
+    expect(watch.of("error").map(({ message }) => message)).toEqual(["bad listener", "bad listener"]);
+    expect(a.memberCount).toBe(2);
+  });
+
+  it("that rejects reaches the error event as well", async () => {
+    const [a, b] = (await newCluster(["a", "b"])) as [GossipNode, GossipNode];
+    const watch = new Watch(a);
+    a.on("message", async () => {
+      throw new Error("late failure");
+    });
+    await b.send("a", bytes("1"), { reliable: true });
+    await until(() => watch.of("error").length === 1, "the error");
+    expect(watch.of("error")[0]?.message).toBe("late failure");
+  });
+
+  it("may broadcast, send, update and join from within, in order", async () => {
+    const [a, b] = (await newCluster(["a", "b"])) as [GossipNode, GossipNode];
+    const watch = new Watch(b);
+    const order: string[] = [];
+    a.on("message", ({ payload }) => {
+      order.push(`first ${text(payload)}`);
+      a.broadcast(bytes(`echo ${text(payload)}`));
+      a.updateMeta(text(payload));
+      void a.send("b", bytes(`direct ${text(payload)}`), { reliable: true });
+      void a.join([b.self.address]);
+      expect(a.members).toHaveLength(2);
+    });
+    a.on("message", ({ payload }) => order.push(`second ${text(payload)}`));
+    for (const one of ["x", "y"]) await b.send("a", bytes(one), { reliable: true });
+    await until(() => watch.of("message").length === 4, "all answers");
+    await until(() => text(b.member("a")?.meta ?? bytes("")) === "y", "the update");
+    expect(order).toEqual(["first x", "second x", "first y", "second y"]);
+    expect(new Set(watch.of("message").map(({ payload }) => text(payload)))).toEqual(
+      new Set(["echo x", "direct x", "echo y", "direct y"]),
+    );
+  });
+
+  it("may close the node, and hears nothing more", async () => {
+    const [a, b] = (await newCluster(["a", "b"])) as [GossipNode, GossipNode];
+    const heard: string[] = [];
+    a.on("message", ({ payload }) => {
+      heard.push(text(payload));
+      void a.close();
+    });
+    for (let i = 0; i < 50; i++) await b.send("a", bytes(`${i}`));
+    const watch = new Watch(b);
+    await watch.until("fail a");
+    await a.close();
+    expect(heard).toHaveLength(1);
+  });
+
+  it("may leave and close on the first event", async () => {
+    const [a, b] = (await newCluster(["a", "b"])) as [GossipNode, GossipNode];
+    const watch = new Watch(b);
+    a.on("message", () => void a.leave().then(() => a.close()));
+    b.broadcast(bytes("go"));
+    await watch.until("leave a");
+    expect(watch.story(true)).toEqual(["leave a"]);
+  });
+
+  it("of one node may close another one of the same process", async () => {
+    const nodes = await newCluster(letters(5));
+    const [first, ...rest] = nodes as [GossipNode, ...GossipNode[]];
+    const watch = new Watch(rest[3] as GossipNode);
+    (rest[0] as GossipNode).on("message", () => {
+      void rest[1]?.close();
+      void rest[2]?.close();
+    });
+    first.broadcast(bytes("now"));
+    await watch.until("fail n2");
+    await watch.until("fail n3");
+  });
+
+  it("added with once hears one event, one taken away hears none", async () => {
+    const [a, b] = (await newCluster(["a", "b"])) as [GossipNode, GossipNode];
+    const heard: string[] = [];
+    const never = (): unknown => heard.push("never");
+    a.once("message", () => heard.push("once")).on("message", never);
+    a.off("message", never);
+    for (let i = 0; i < 3; i++) await b.send("a", bytes(`${i}`), { reliable: true });
+    expect(heard).toEqual(["once"]);
+  });
+});
