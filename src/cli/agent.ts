@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { type GossipOptions, type Profile, parseOption } from "../config.js";
 import type { Member, Message } from "../delegates.js";
+import { parseAddress } from "../io/address.js";
 import { GossipNode } from "../node.js";
 import { parseFlags, UsageError } from "./usage.js";
 
@@ -32,7 +33,8 @@ export async function runAgent(args: string[]): Promise<number> {
   if (flags.log !== "json" && flags.log !== "pretty") {
     throw new UsageError(`--log ${flags.log} is not a format`, "give json or pretty");
   }
-  process.stdout.on("error", () => process.exit(1)); // the reader is gone
+  // Would fail at every try otherwise.
+  for (const address of flags.join ?? []) parseAddress(address, { defaultPort: 1 });
   const node = await GossipNode.create(options);
   const write = flags.log === "json" ? jsonWriter(node) : prettyWriter(node);
   listen(node, write);
@@ -190,12 +192,14 @@ function readKey(flags: Flags): Uint8Array | null {
   return decodeKey(content, `--key-file ${file}`);
 }
 
-/** Base64 text, or the raw bytes of a key. Never shows them. */
+/** Base64 text, or the raw bytes of a key in a file. Never shows them. */
 function decodeKey(content: Buffer, flag: string): Uint8Array {
   const text = content.toString("latin1").trim();
   const isBase64 = /^[A-Za-z0-9+/]+={0,2}$/.test(text) && text.length % 4 === 0;
   const key = isBase64 ? Buffer.from(text, "base64") : content;
-  if ([16, 24, 32].includes(key.length)) return new Uint8Array(key);
+  const isText = flag === "--key";
+  if ([16, 24, 32].includes(key.length) && (isBase64 || !isText)) return new Uint8Array(key);
   const remedy = "give 16, 24 or 32 bytes in base64, as `tattler keygen` prints them";
-  throw new UsageError(`${flag} holds ${key.length} bytes`, remedy);
+  const problem = isBase64 || !isText ? `holds ${key.length} bytes` : "is not base64";
+  throw new UsageError(`${flag} ${problem}`, remedy);
 }

@@ -45,12 +45,13 @@ function version(): string {
 }
 
 function fail(error: unknown): number {
-  const isUsage = error instanceof UsageError || (error instanceof TattlerError && error.code.includes("OPTION"));
+  const isOption = error instanceof TattlerError && /OPTION|ADDRESS_INVALID/.test(error.code);
   const text = error instanceof Error ? error.message : String(error);
   console.error(`tattler: ${text}`);
-  return isUsage ? 2 : 1;
+  return error instanceof UsageError || isOption ? 2 : 1;
 }
 
+process.stdout.on("error", () => process.exit(1)); // the reader is gone
 main(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;

@@ -42,6 +42,14 @@ interface Seat {
   readonly node: GossipNode;
 }
 
+/** Who has seen what happened to one node. */
+interface Sightings {
+  firstMs: number;
+  allMs: number;
+  readonly by: Set<string>;
+  readonly failedBy: Set<string>;
+}
+
 /** One run: counts events instead of asking every node again and again. */
 class Run {
   readonly #count: number;
@@ -53,7 +61,7 @@ class Run {
   #pairs = 0;
   #falseFailures = 0;
   #crashed: string | null = null;
-  #onEvent: ((kind: string, about: string, at: number) => void) | null = null;
+  #onEvent: ((kind: string, about: string, observer: string) => void) | null = null;
   #wake: (() => void) | null = null;
   readonly #closedCounters = { sent: 0, received: 0, dropped: 0 };
 
@@ -165,7 +173,7 @@ class Run {
     const victim = this.#remove(this.#pick());
     this.#crashed = victim.name;
     const seen = await this.#watch("crash", victim, "fail", () => victim.node.close(), 120_000);
-    return { firstMs: seen.firstMs, allMs: seen.allMs, seen: seen.count };
+    return { firstMs: seen.firstMs, allMs: seen.allMs, seen: seen.by.size };
   }
 
   async #leave(): Promise<StartResult["leave"]> {
@@ -173,31 +181,35 @@ class Run {
     const leave = (): Promise<unknown> => leaver.node.leave();
     const seen = await this.#watch("leave", leaver, "leave", leave, 60_000);
     await leaver.node.close();
-    return { allMs: seen.allMs, seen: seen.count, reportedAsFail: seen.failed };
+    // Whoever takes it for a failure after all must get the chance to say so.
+    const isQuiet = (): boolean => this.#seats.every(({ node }) => node.stats.queueDepth === 0);
+    await this.#until("the gossip about the leave", isQuiet, 30_000).catch(forgivePart);
+    return { allMs: seen.allMs, seen: seen.by.size, reportedAsFail: seen.failedBy.size };
   }
 
-  /** Does something to a node and waits until all the others have seen it. */
+  /** Does something to a node and waits until all the others have seen it. The sets go on filling afterwards. */
   async #watch(
     part: string,
     about: Seat,
     kind: string,
     act: () => Promise<unknown>,
     limitMs: number,
-  ): Promise<{ firstMs: number; allMs: number; count: number; failed: number }> {
-    const seen = { firstMs: 0, allMs: 0, count: 0, failed: 0 };
+  ): Promise<Sightings> {
+    const seen: Sightings = { firstMs: 0, allMs: 0, by: new Set(), failedBy: new Set() };
     const began = performance.now();
-    this.#onEvent = (event, name, at) => {
-      if (name !== about.name) return;
-      if (event === "fail") seen.failed++;
-      if (event !== kind) return;
-      if (seen.count++ === 0) seen.firstMs = round(at - began, 1);
-      seen.allMs = round(at - began, 1);
+    this.#onEvent = (event, name, observer) => {
+      if (name !== about.name || observer === name) return;
+      if (event === "fail") seen.failedBy.add(observer);
+      if (event !== kind || seen.by.has(observer)) return;
+      seen.allMs = round(performance.now() - began, 1);
+      if (seen.by.size === 0) seen.firstMs = seen.allMs;
+      seen.by.add(observer);
     };
-    const show = this.#progress.every(() => `${part} of ${about.name}: ${seen.count}/${this.#seats.length} nodes know`);
+    const others = this.#seats.length;
+    const show = this.#progress.every(() => `${part} of ${about.name}: ${seen.by.size}/${others} nodes know`);
     await act();
-    await this.#until(`the ${part}`, () => seen.count >= this.#seats.length, limitMs).catch(forgivePart);
+    await this.#until(`the ${part}`, () => seen.by.size >= others, limitMs).catch(forgivePart);
     show.stop();
-    this.#onEvent = null;
     return seen;
   }
 
@@ -215,15 +227,15 @@ class Run {
     });
     this.#seats.push({ index, name, node });
     for (const event of ["join", "fail", "leave", "recover"] as const) {
-      node.on(event, (member) => this.#handleEvent(event, member.name));
+      node.on(event, (member) => this.#handleEvent(event, member.name, name));
     }
   }
 
-  #handleEvent(event: "join" | "fail" | "leave" | "recover", about: string): void {
+  #handleEvent(event: "join" | "fail" | "leave" | "recover", about: string, observer: string): void {
     if (event === "join" || event === "recover") this.#pairs++;
     else this.#pairs--;
     if (event === "fail" && about !== this.#crashed) this.#falseFailures++;
-    this.#onEvent?.(event, about, performance.now());
+    this.#onEvent?.(event, about, observer);
     this.#wake?.();
   }
 

@@ -115,7 +115,7 @@ describe("agents in separate processes", () => {
 describe("the command line", () => {
   it.each([
     [["agent"], /--name is missing/],
-    [["agent", "--name", "a", "--key", "short"], /--key holds 5 bytes.*16, 24 or 32/],
+    [["agent", "--name", "a", "--key", "short"], /--key is not base64.*16, 24 or 32/],
     [["agent", "--name", "a", "--key-file", "/nowhere/key"], /cannot be read/],
     [["agent", "--name", "a", "--set", "gossipNodes"], /not option=value/],
     [["agent", "--name", "a", "--set", "gossipNode=3"], /no option gossipNode/],
