@@ -2,6 +2,9 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
+#include <cassert>
+
 #include "crc32c.h"
 
 namespace tattler {
@@ -17,37 +20,41 @@ Nonce nonceOf(const uint8_t* header) {
   return nonce;
 }
 
-uint32_t checksum(Bytes header, Bytes cluster, Bytes context, Bytes body) {
-  return crc32c(crc32c(crc32c(crc32c(0, header), cluster), context), body);
-}
-
 uint64_t randomBootId() {
   uint64_t id = 0;
   RAND_bytes(reinterpret_cast<unsigned char*>(&id), sizeof id);
   return id;
 }
 
-// Cluster name and context as one piece of associated data; the common case needs no copy.
+// Header, cluster name and context in one piece, on the stack: one call of the cipher takes them.
 class Associated {
  public:
-  Associated(Bytes cluster, Bytes context) : view_(cluster) {
-    if (context.empty()) return;
-    joined_.reserve(cluster.size() + context.size());
-    joined_.insert(joined_.end(), cluster.begin(), cluster.end());
-    joined_.insert(joined_.end(), context.begin(), context.end());
-    view_ = joined_;
+  Associated(Bytes header, Bytes cluster, Bytes context) {
+    append(header);
+    append(cluster);
+    append(context);
   }
-  Bytes bytes() const { return view_; }
+  Bytes bytes() const { return {bytes_.data(), size_}; }
 
  private:
-  std::vector<uint8_t> joined_;
-  Bytes view_;
+  void append(Bytes part) {
+    assert(size_ + part.size() <= bytes_.size());
+    std::ranges::copy(part, bytes_.begin() + static_cast<ptrdiff_t>(size_));
+    size_ += part.size();
+  }
+
+  std::array<uint8_t, kHeaderBytes + Envelope::kMaxClusterBytes + Envelope::kMaxContextBytes> bytes_;
+  size_t size_ = 0;
 };
+
+uint32_t checksum(const Associated& associated, Bytes body) {
+  return crc32c(crc32c(0, associated.bytes()), body);
+}
 
 }  // namespace
 
-Envelope::Envelope(std::string cluster, bool isSealing)
-    : cluster_(std::move(cluster)),
+Envelope::Envelope(const std::string& cluster, bool isSealing)
+    : cluster_(cluster.substr(0, kMaxClusterBytes)),
       clusterTag_(blake2bPrefix(this->cluster())),
       isSealing_(isSealing),
       bootId_(randomBootId()) {}
@@ -57,6 +64,7 @@ bool Envelope::isOwn(uint64_t bootId) const {
 }
 
 size_t Envelope::seal(SealingView& view, Bytes body, Bytes context, uint8_t* out) {
+  if (context.size() > kMaxContextBytes) return 0;
   const KeyPtr* key = view.keys.primary();
   if (isSealing_ && !key) return 0;
   const uint64_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
@@ -67,17 +75,15 @@ size_t Envelope::seal(SealingView& view, Bytes body, Bytes context, uint8_t* out
   header.bootId = bootId_ + (ticket >> 32);
   header.counter = static_cast<uint32_t>(ticket);
   header.write(out);
-  const Bytes headerBytes{out, kHeaderBytes};
+  const Associated associated({out, kHeaderBytes}, cluster(), context);
   uint8_t* sealed = out + kHeaderBytes;
   if (!isSealing_) {
     std::memcpy(sealed, body.data(), body.size());
-    const uint32_t crc = checksum(headerBytes, cluster(), context, body);
+    const uint32_t crc = checksum(associated, body);
     std::memcpy(sealed + body.size(), &crc, sizeof crc);
     return kHeaderBytes + body.size() + kChecksumBytes;
   }
-  const Associated associated(cluster(), context);
-  const Nonce nonce = nonceOf(out);
-  if (!view.ciphers->seal(*key, nonce, headerBytes, associated.bytes(), body, sealed)) return 0;
+  if (!view.ciphers->seal(*key, nonceOf(out), associated.bytes(), body, sealed)) return 0;
   return kHeaderBytes + body.size() + kTagBytes;
 }
 
@@ -99,25 +105,23 @@ std::optional<wire::Counter> Envelope::refusalOf(const Header& header, size_t by
 std::variant<Envelope::Opened, wire::Counter> Envelope::open(SealingView& view, Bytes datagram,
                                                              Bytes context, uint8_t* out) const {
   if (datagram.size() < kHeaderBytes) return wire::Counter_dropTruncated;
+  if (context.size() > kMaxContextBytes) return wire::Counter_dropUnsealable;
   const Header header = Header::read(datagram.data());
   if (const auto refusal = refusalOf(header, datagram.size())) return *refusal;
-  const Bytes headerBytes = datagram.first(kHeaderBytes);
+  const Associated associated(datagram.first(kHeaderBytes), cluster(), context);
   const Bytes sealed = datagram.subspan(kHeaderBytes);
   if (!isSealing_) {
     const Bytes body = sealed.first(sealed.size() - kChecksumBytes);
     uint32_t expected = 0;
     std::memcpy(&expected, sealed.data() + body.size(), sizeof expected);
-    if (checksum(headerBytes, cluster(), context, body) != expected) {
-      return wire::Counter_dropChecksum;
-    }
+    if (checksum(associated, body) != expected) return wire::Counter_dropChecksum;
     std::memcpy(out, body.data(), body.size());
     return Opened{body.size(), header.bootId, header.counter};
   }
   const KeyPtr* key = view.keys.find(header.keyId);
   if (!key) return wire::Counter_dropUnknownKey;
-  const Associated associated(cluster(), context);
   const Nonce nonce = nonceOf(datagram.data());
-  if (!view.ciphers->open(*key, nonce, headerBytes, associated.bytes(), sealed, out)) {
+  if (!view.ciphers->open(*key, nonce, associated.bytes(), sealed, out)) {
     return wire::Counter_dropUnsealable;
   }
   return Opened{sealed.size() - kTagBytes, header.bootId, header.counter};

@@ -19,8 +19,10 @@ struct SealingView {
 
 class Envelope {
  public:
-  Envelope(std::string cluster, bool isSealing);
+  Envelope(const std::string& cluster, bool isSealing);
 
+  static constexpr size_t kMaxClusterBytes = 255;
+  static constexpr size_t kMaxContextBytes = 1024;
   static constexpr size_t kOverheadBytes = kHeaderBytes + kTagBytes;
 
   // Writes the datagram to `out`, which has room for body.size() + kOverheadBytes. `context` is

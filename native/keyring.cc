@@ -162,7 +162,7 @@ CipherCache::Entry* CipherCache::entryOf(const KeyPtr& key) {
   return &entries_.back();
 }
 
-bool CipherCache::seal(const KeyPtr& key, Bytes nonce, Bytes header, Bytes context, Bytes body,
+bool CipherCache::seal(const KeyPtr& key, Bytes nonce, Bytes associated, Bytes body,
                        uint8_t* out) {
   Entry* entry = entryOf(key);
   if (!entry) return false;
@@ -170,14 +170,13 @@ bool CipherCache::seal(const KeyPtr& key, Bytes nonce, Bytes header, Bytes conte
   int written = 0;
   int last = 0;
   return EVP_EncryptInit_ex(ctx, nullptr, nullptr, nullptr, nonce.data()) == 1 &&
-         EVP_EncryptUpdate(ctx, nullptr, &written, header.data(), length(header)) == 1 &&
-         EVP_EncryptUpdate(ctx, nullptr, &written, context.data(), length(context)) == 1 &&
+         EVP_EncryptUpdate(ctx, nullptr, &written, associated.data(), length(associated)) == 1 &&
          EVP_EncryptUpdate(ctx, out, &written, body.data(), length(body)) == 1 &&
          EVP_EncryptFinal_ex(ctx, out + written, &last) == 1 &&
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, kTagBytes, out + body.size()) == 1;
 }
 
-bool CipherCache::open(const KeyPtr& key, Bytes nonce, Bytes header, Bytes context, Bytes sealed,
+bool CipherCache::open(const KeyPtr& key, Bytes nonce, Bytes associated, Bytes sealed,
                        uint8_t* out) {
   if (sealed.size() < kTagBytes) return false;
   Entry* entry = entryOf(key);
@@ -189,8 +188,7 @@ bool CipherCache::open(const KeyPtr& key, Bytes nonce, Bytes header, Bytes conte
   int written = 0;
   int last = 0;
   return EVP_DecryptInit_ex(ctx, nullptr, nullptr, nullptr, nonce.data()) == 1 &&
-         EVP_DecryptUpdate(ctx, nullptr, &written, header.data(), length(header)) == 1 &&
-         EVP_DecryptUpdate(ctx, nullptr, &written, context.data(), length(context)) == 1 &&
+         EVP_DecryptUpdate(ctx, nullptr, &written, associated.data(), length(associated)) == 1 &&
          EVP_DecryptUpdate(ctx, out, &written, body.data(), length(body)) == 1 &&
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, kTagBytes, tag) == 1 &&
          EVP_DecryptFinal_ex(ctx, out + written, &last) == 1;

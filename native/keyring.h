@@ -83,10 +83,10 @@ class CipherCache {
   CipherCache(const CipherCache&) = delete;
   CipherCache& operator=(const CipherCache&) = delete;
 
-  // Writes body and tag to `out`, which has room for both.
-  bool seal(const KeyPtr& key, Bytes nonce, Bytes header, Bytes context, Bytes body, uint8_t* out);
+  // Writes body and tag to `out`, which has room for both. `associated` is authenticated with them.
+  bool seal(const KeyPtr& key, Bytes nonce, Bytes associated, Bytes body, uint8_t* out);
   // `sealed` ends with the tag; writes sealed.size() - kTagBytes bytes to `out`. False: not authentic.
-  bool open(const KeyPtr& key, Bytes nonce, Bytes header, Bytes context, Bytes sealed, uint8_t* out);
+  bool open(const KeyPtr& key, Bytes nonce, Bytes associated, Bytes sealed, uint8_t* out);
   // Forgets (and wipes) keys that nobody else holds.
   void purge();
 

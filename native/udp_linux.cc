@@ -124,7 +124,11 @@ class LinuxBackend final : public UdpBackend {
   }
 
   std::span<const ReceivedDatagram> receive(int fd) override {
-    for (size_t i = 0; i < lastReceived_; i++) prepareReceive(i);
+    for (size_t i = 0; i < lastReceived_; i++) {
+      // What the kernel changed; the rest stays as prepared.
+      incoming_[i].msg_hdr.msg_namelen = sizeof sources_[i];
+      incoming_[i].msg_hdr.msg_controllen = kControlBytes;
+    }
     int count = 0;
     do {
       count = recvmmsg(fd, incoming_, kBatch, MSG_DONTWAIT, nullptr);
