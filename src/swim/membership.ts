@@ -121,7 +121,7 @@ export class Membership {
     this.#roster.become(subject, stateOfClaim(claim), incarnation, nowMs);
     this.#spread(accusation, Claim.death);
     this.#announceSize();
-    if (before === stateOfClaim(claim)) return;
+    if (before === stateOfClaim(claim) || this.#roster.isHearsay(subject)) return;
     if (claim === Claim.farewell) this.#notify(EventKind.leave, subject, 0, Evidence.farewell);
     else this.#notify(EventKind.fail, subject, from, accusation.evidence);
   }
@@ -170,7 +170,8 @@ export class Membership {
     if (!this.#roster.has(member)) {
       this.#roster.add(member, address, state, incarnation, nowMs);
       this.#roster.setMeta(member, alive.meta());
-      if (state === MemberState.alive) {
+      if (state !== MemberState.alive) this.#roster.noteHearsay(member);
+      else {
         this.#announceSize();
         this.#spreadAlive(member, alive);
         this.#notify(EventKind.join, member, 0, Evidence.timeout);
@@ -195,14 +196,20 @@ export class Membership {
     }
     const known = this.#roster.incarnationOf(subject);
     if (!reclaims && !supersedes(Claim.alive, incarnation, before, known)) return;
+    const told = this.#toldState(subject);
     this.#suspicions.end(subject);
     if (moved) this.#roster.moveTo(subject, address);
     this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
     const changed = this.#takeMeta(subject, alive.meta());
     this.#spreadAlive(subject, alive);
     this.#announceSize();
-    const kind = eventOfAlive(before, changed);
+    const kind = eventOfAlive(told, changed);
     if (kind !== null) this.#notify(kind, subject, 0, Evidence.timeout);
+  }
+
+  /** The state that the application knows of: for it, who was gone when we first heard of it was never there. */
+  #toldState(subject: MemberHandle): MemberState {
+    return this.#roster.isHearsay(subject) ? MemberState.left : this.#roster.stateOf(subject);
   }
 
   #takeMeta(subject: MemberHandle, meta: Uint8Array | null): boolean {
@@ -253,13 +260,13 @@ export class Membership {
 
   #suspect(nowMs: number, accusation: Accusation): void {
     const { subject, from, incarnation } = accusation;
-    const before = this.#roster.stateOf(subject);
+    const told = this.#toldState(subject);
     this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
     this.#suspicions.start(subject, from, nowMs - this.#hearing.frozenMs(nowMs), this.#timing());
     this.suspicionsRaised++;
     this.#spread(accusation, Claim.suspect);
     this.#announceSize();
-    const back = eventOfAlive(before, false);
+    const back = eventOfAlive(told, false);
     if (back !== null) this.#notify(back, subject, 0, accusation.evidence);
     this.#notify(EventKind.suspect, subject, from, accusation.evidence);
   }
@@ -316,9 +323,9 @@ export interface MembershipParts {
   readonly effects: Effects;
 }
 
-function eventOfAlive(before: MemberState, changed: boolean): EventKind | null {
-  if (before === MemberState.dead) return EventKind.recover;
-  if (before === MemberState.left) return EventKind.join;
+function eventOfAlive(told: MemberState, changed: boolean): EventKind | null {
+  if (told === MemberState.dead) return EventKind.recover;
+  if (told === MemberState.left) return EventKind.join;
   return changed ? EventKind.update : null;
 }
 

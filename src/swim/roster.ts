@@ -22,6 +22,8 @@ export class Roster {
   #places = new Uint32Array(16);
   readonly #metas = new Map<MemberHandle, Uint8Array>();
   readonly #counts = new Uint32Array(4);
+  /** Of the dead and left: those that were gone when a state sync first told of them. */
+  readonly #hearsay = new Set<MemberHandle>();
 
   #list = new Uint32Array(16);
   #size = 0;
@@ -42,6 +44,15 @@ export class Roster {
 
   count(state: MemberState): number {
     return this.#counts[state] as number;
+  }
+
+  noteHearsay(member: MemberHandle): void {
+    this.#hearsay.add(member);
+  }
+
+  /** Whether the member is known only as somebody who is gone: it is not told on, lest it go round for ever. */
+  isHearsay(member: MemberHandle): boolean {
+    return this.#hearsay.has(member);
   }
 
   /** Alive or suspect: what the cluster counts as members (E-13: the dead do not inflate time-outs). */
@@ -109,6 +120,7 @@ export class Roster {
     const before = this.stateOf(member);
     this.#incarnations[member] = incarnation;
     if (before === state) return;
+    if (state <= MemberState.suspect) this.#hearsay.delete(member);
     this.#bump(before, -1);
     this.#bump(state, 1);
     this.#states[member] = state;
@@ -181,6 +193,7 @@ export class Roster {
     this.#states[member] = absent;
     this.#places[member] = 0;
     this.#metas.delete(member);
+    this.#hearsay.delete(member);
     this.#directory.releaseAddress(this.addressOf(member));
     this.#directory.release(member);
   }

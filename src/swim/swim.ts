@@ -278,7 +278,7 @@ export class Swim {
     return this.#self.incarnation;
   }
 
-  /** Everybody we know, the dead and the left included, as a state sync tells it. */
+  /** Everybody we know first hand, the dead and the left included, as a state sync tells it. */
   localRecords(): MemberRecord[] {
     return this.#sync.localRecords();
   }

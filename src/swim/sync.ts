@@ -26,10 +26,11 @@ export class Sync {
     this.#directory = directory;
   }
 
-  /** Everybody we know, the dead and the left included. */
+  /** Everybody we know, the dead and the left included whom we knew before they went. */
   localRecords(): MemberRecord[] {
     const records: MemberRecord[] = [];
     for (const member of this.#roster.members()) {
+      if (this.#roster.isHearsay(member)) continue;
       const ip = new Uint8Array(16);
       const port = this.#directory.addressOf(this.#roster.addressOf(member), ip);
       records.push({

@@ -206,6 +206,17 @@ describe("forgetting (M-175, T-041)", () => {
     expect(roster.metaOf(gone).length).toBe(0);
   });
 
+  it("forgets with them who was known as gone only, and so does a return", () => {
+    const [first, second] = [add("first", dead), add("second", dead, 1, 50)];
+    for (const member of [first, second]) roster.noteHearsay(member);
+    roster.become(second, left, 2, 50);
+    expect([first, second].map((member) => roster.isHearsay(member))).toEqual([true, true]);
+    add("here");
+    targets(5, nobody, 1);
+    roster.become(second, suspect, 3, 60);
+    expect([first, second].map((member) => roster.isHearsay(member))).toEqual([false, false]);
+  });
+
   it("lets a forgotten member come back as a new one", () => {
     const first = add("x", dead, 9);
     add("here");

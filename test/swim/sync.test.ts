@@ -137,6 +137,41 @@ describe("a merge (M-152, T-040)", () => {
     expect(stage.view("m1")).toBe("dead 5");
   });
 
+  it.each([dead, left])(
+    "does not tell on whom it learnt of as gone, so that all forget in the end (state %d)",
+    (state) => {
+      const stage = new Stage().started().knows("peer");
+      stage.sync("peer", recordOf("m1", { incarnation: 5, state }), recordOf("m2", { incarnation: 5, state }));
+      stage.death("m2", "peer", 6);
+      const told = (): string[] =>
+        stage.swim
+          .localRecords()
+          .map((record) => record.name)
+          .sort();
+      expect(told()).toEqual(["peer", "self"]);
+      stage.alive("m1", { incarnation: 6 });
+      expect(told()).toEqual(["m1", "peer", "self"]);
+      stage.death("m1", "peer", 6);
+      expect(told()).toEqual(["m1", "peer", "self"]);
+    },
+  );
+
+  it.each([dead, left])("tells the return of one who was gone before we came as a join, state %d", (state) => {
+    const stage = new Stage().started().knows("peer");
+    const gone = (name: string) => recordOf(name, { incarnation: 5, state });
+    stage.sync("peer", gone("m1"), gone("m2"), gone("m3"));
+    stage.farewell("m1", 6);
+    stage.death("m1", "peer", 7);
+    expect(stage.events()).toEqual([]);
+    stage.alive("m1", { incarnation: 8 });
+    stage.suspect("m2", "peer", 6);
+    stage.sync("peer", recordOf("m3", { incarnation: 6 }));
+    expect(stage.events()).toEqual(["join m1", "join m2", "suspect m2", "join m3"]);
+    stage.death("m1", "peer", 8);
+    stage.alive("m1", { incarnation: 9 });
+    expect(stage.events()).toEqual(["fail m1", "recover m1"]);
+  });
+
   it.each([dead, left])("leaves no ghost of a record without incarnation (E-09), state %d", (state) => {
     const stage = new Stage().started().knows("peer");
     stage.sync("peer", recordOf("m1", { incarnation: 0, state }), recordOf("m2", { incarnation: 0 }));
