@@ -268,7 +268,7 @@ function checkKeys(keys: unknown): readonly Uint8Array[] {
       "give 16, 24 or 32 bytes, as `tattler keygen` prints them in base64",
     );
   });
-  return Object.freeze([...keys]);
+  return Object.freeze(keys.map((key) => new Uint8Array(key)));
 }
 
 /** Metadata as bytes. Errors: TATTLER_OPTION_INVALID when it is longer than metaMaxBytes (E-26). */
@@ -276,7 +276,8 @@ export function checkMeta(meta: unknown, metaMaxBytes: number): Uint8Array {
   const bytes = typeof meta === "string" ? new TextEncoder().encode(meta) : meta;
   if (!(bytes instanceof Uint8Array))
     throw invalid("meta", "it is neither a text nor a Uint8Array", "give one of them");
-  if (bytes.length <= metaMaxBytes) return bytes.slice();
+  // Not slice(): that of a Buffer is no copy.
+  if (bytes.length <= metaMaxBytes) return new Uint8Array(bytes);
   throw invalid(
     "meta",
     `it has ${bytes.length} bytes`,

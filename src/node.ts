@@ -46,6 +46,7 @@ export interface JoinOptions {
 
 /** Events that an iterator holds back for a slow reader. */
 const iteratorCapacity = 1024;
+const longestTimerMs = 0x7fffffff;
 
 /**
  * A member of a gossip cluster: knows the others, tells when one fails, carries messages.
@@ -211,7 +212,8 @@ export class GossipNode {
   async leave(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
     const { host, driver } = this.#alive();
     this.#leaving ??= new Promise((resolve) => {
-      const timer = setTimeout(() => finish(false), options.timeoutMs ?? this.#config.leaveTimeoutMs);
+      const { timeoutMs = this.#config.leaveTimeoutMs } = options;
+      const timer = setTimeout(() => finish(false), Math.min(timeoutMs, longestTimerMs));
       const finish = (isSpread: boolean): void => {
         clearTimeout(timer);
         host.onSettle = null;

@@ -6,6 +6,8 @@ import { parseAddress } from "../src/io/address.js";
 import type { GossipNode } from "../src/node.js";
 import { Random } from "../src/random.js";
 import { TestCluster, until } from "./support/cluster.js";
+import { addon } from "./support/hub.js";
+import { helloOf } from "./support/stream_peer.js";
 
 const cluster = new TestCluster();
 const sockets: Socket[] = [];
@@ -122,16 +124,188 @@ describe("datagrams from strangers", () => {
   });
 });
 
-describe("streams from strangers", () => {
-  async function dial(node: GossipNode, bytes: Uint8Array): Promise<Stream> {
-    const stream = connect(portOf(node), "127.0.0.1");
-    streams.push(stream);
-    stream.on("error", () => {});
-    await once(stream, "connect");
-    stream.write(bytes);
-    return stream;
+describe("datagrams of a genuine member", () => {
+  /** What a node sends to a member that is gone, by who sits at that address now: pings, accusations, gossip. */
+  async function eavesdrop(count: number): Promise<{ node: GossipNode; peer: GossipNode; seen: Uint8Array[] }> {
+    const [node, peer, ghost] = (await cluster.form(3)) as [GossipNode, GossipNode, GossipNode];
+    const port = portOf(ghost);
+    await ghost.close();
+    const socket = createSocket("udp4");
+    sockets.push(socket);
+    socket.bind(port, "127.0.0.1");
+    await once(socket, "listening");
+    const seen: Uint8Array[] = [];
+    socket.on("message", (datagram, { port: from }) => {
+      if (from === portOf(node)) seen.push(new Uint8Array(datagram));
+    });
+    await until(() => seen.length >= count, `${count} datagrams to the ghost`);
+    await until(() => [node, peer].every((one) => one.member("n2")?.state === "dead"), "the verdict on the ghost");
+    return { node, peer, seen: seen.slice(0, count) };
   }
 
+  it("are dropped as its own when they come back to it", async () => {
+    const { node, seen } = await eavesdrop(3);
+    const socket = await attacker();
+    const { dropOwn } = node.stats.counters;
+    await sendBad(socket, node, [...seen, ...seen]);
+    expect(node.stats.counters.dropOwn - dropOwn).toBe(2 * seen.length);
+    await expectSound(node);
+  });
+
+  it("replayed to another member do nothing the second time, and change nobody's state", async () => {
+    const { peer, seen } = await eavesdrop(3);
+    const socket = await attacker();
+    let answers = 0;
+    socket.on("message", () => answers++);
+    const { datagramsReceived, dropReplay } = peer.stats.counters;
+    for (const datagram of seen) socket.send(datagram, portOf(peer), "127.0.0.1");
+    await until(() => peer.stats.counters.datagramsReceived >= datagramsReceived + seen.length, "the first copies");
+    await sendBad(socket, peer, [...seen, ...seen, ...seen]);
+    expect(peer.stats.counters.dropReplay - dropReplay).toBeGreaterThanOrEqual(3 * seen.length);
+    expect([peer.member("n0")?.state, peer.member("n2")?.state, answers]).toEqual(["alive", "dead", 0]);
+    await expectSound(peer);
+  });
+
+  it("with one field of the header changed are dropped for that reason", async () => {
+    const { peer, seen } = await eavesdrop(1);
+    const socket = await attacker();
+    const [genuine] = seen as [Uint8Array];
+    const changed = (at: number, value: number): Uint8Array => {
+      const copy = genuine.slice();
+      copy[at] = value === copy[at] ? value ^ 0xff : value;
+      return copy;
+    };
+    const cases = [
+      ["dropMagic", changed(0, 0)],
+      ["dropVersion", changed(1, 2)],
+      ["dropFlags", changed(2, 3)],
+      ["dropCluster", changed(5, 0)],
+      ["dropUnknownKey", changed(9, 0)],
+      ["dropUnsealable", changed(15, 0)],
+      ["dropUnsealable", changed(genuine.length - 1, 0)],
+      ["dropTruncated", genuine.slice(0, 23)],
+      ["dropTruncated", new Uint8Array(0)],
+    ] as const;
+    for (const [reason, datagram] of cases) {
+      const before = peer.stats.counters[reason];
+      await sendBad(socket, peer, [datagram]);
+      expect(peer.stats.counters[reason] - before, reason).toBe(1);
+    }
+    await expectSound(peer);
+  });
+});
+
+describe("a cluster in the clear", () => {
+  it("drops what is damaged, and survives 20,000 damaged datagrams", async () => {
+    const [node, peer] = (await cluster.form(2, { keys: [] })) as [GossipNode, GossipNode];
+    const socket = await attacker();
+    const genuine = await captured(peer, 4);
+    const random = new Random(7);
+    const damaged = Array.from({ length: 20_000 }, (_, i) => {
+      const copy = (genuine[i % genuine.length] as Uint8Array).slice();
+      for (let flips = 1 + random.below(3); flips > 0; flips--) {
+        const at = random.below(copy.length);
+        copy[at] = (copy[at] as number) ^ (1 << random.below(8));
+      }
+      return copy;
+    }).filter((copy, i) => Buffer.compare(copy, genuine[i % genuine.length] as Uint8Array) !== 0);
+    const got: number[] = [];
+    node.on("message", ({ payload }) => got.push(payload.length));
+    expect(await sendBad(socket, node, damaged)).toBe(damaged.length);
+    expect([got, node.members.length]).toEqual([[], 2]);
+  });
+});
+
+async function dial(node: GossipNode, bytes: Uint8Array): Promise<Stream> {
+  const stream = connect(portOf(node), "127.0.0.1");
+  streams.push(stream);
+  stream.on("error", () => {});
+  await once(stream, "connect");
+  stream.write(bytes);
+  return stream;
+}
+
+describe("streams from strangers that know the cluster's name", () => {
+  const hello = helloOf(addon.clusterTag("default"), new Uint8Array(20).fill(5));
+  const length = (bytes: number): Buffer => {
+    const prefix = Buffer.alloc(4);
+    prefix.writeUInt32LE(bytes);
+    return prefix;
+  };
+
+  it("with an impossible length are closed before anything is read", async () => {
+    const [node] = (await cluster.form(2)) as [GossipNode];
+    const before = node.stats.streams;
+    const attempts = [0, 0xffffffff, 0x7fffffff, 1 << 20].map(length);
+    for (const prefix of attempts) {
+      const stream = await dial(node, Buffer.concat([hello, prefix]));
+      stream.resume();
+      await until(() => stream.closed, "the end of the stream");
+    }
+    const { rejectedOversized, rejectedMalformed } = node.stats.streams;
+    expect([rejectedOversized, rejectedMalformed]).toEqual([
+      before.rejectedOversized + 3,
+      before.rejectedMalformed + 1,
+    ]);
+    await expectSound(node);
+  });
+
+  it("with a chunk that no key sealed learn nothing but the end", async () => {
+    const [node] = (await cluster.form(2)) as [GossipNode];
+    const { rejectedSeal } = node.stats.streams;
+    const random = new Random(11);
+    for (const bytes of [1, 24, 40, 1000, 65_536]) {
+      const chunk = Uint8Array.from({ length: bytes }, () => random.below(256));
+      chunk.set([0x74, 1, 1].slice(0, bytes));
+      const stream = await dial(node, Buffer.concat([hello, length(bytes), chunk]));
+      let received = 0;
+      stream.on("data", (data) => {
+        received += data.length;
+      });
+      await until(() => stream.closed, "the end of the stream");
+      expect(received).toBe(hello.length);
+    }
+    expect(node.stats.streams.rejectedSeal).toBe(rejectedSeal + 5);
+    await expectSound(node);
+  });
+
+  it("that come drop by drop are cut off at the deadline, not after the last drop", async () => {
+    const node = await cluster.open("node", { streamTimeoutMs: 500 });
+    const began = performance.now();
+    const stream = await dial(node, Buffer.concat([hello, length(60_000)]));
+    stream.resume();
+    const drip = (): boolean => {
+      if (!stream.destroyed) stream.write(new Uint8Array(1));
+      return stream.closed;
+    };
+    await until(drip, "the cut");
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(node.stats.streams.timedOut).toBe(1);
+    await expectSound(node);
+  });
+
+  it("that fill every place keep joiners waiting only until the deadline, and members not at all", async () => {
+    const [node, peer] = (await cluster.form(2, { maxStreams: 8, streamTimeoutMs: 800 })) as [GossipNode, GossipNode];
+    const rss = process.memoryUsage().rss;
+    const big = new Uint8Array(60_000);
+    for (let i = 0; i < 8; i++) await dial(node, Buffer.concat([hello, length(65_000), big]));
+    const accepted = (): number => node.stats.streams.accepted;
+    await until(() => accepted() >= 8, "the full house");
+    const failures: string[] = [];
+    for (const one of [node, peer]) one.on("fail", ({ name }) => failures.push(name));
+    for (let i = 0; i < 50; i++) await dial(node, hello);
+    await until(() => node.stats.streams.rejectedLimit >= 50, "the refusals");
+    const got: string[] = [];
+    peer.on("message", ({ from }) => got.push(from));
+    node.broadcast(new Uint8Array(3));
+    await until(() => got.length === 1, "a broadcast meanwhile");
+    await expectSound(node);
+    expect(failures).toEqual([]);
+    expect(process.memoryUsage().rss - rss).toBeLessThan(64 * 2 ** 20);
+  });
+});
+
+describe("streams from strangers", () => {
   it("of garbage are closed and counted", async () => {
     const [node] = (await cluster.form(2)) as [GossipNode];
     const random = new Random(3);

@@ -249,6 +249,12 @@ describe("leave", () => {
     expect(await a.leave({ timeoutMs: 20 })).toBe(false);
   });
 
+  it("waits for as long as it is told, however long that is", async () => {
+    const [a, b] = (await newCluster(["a", "b"])) as [GossipNode, GossipNode];
+    expect(await a.leave({ timeoutMs: Number.POSITIVE_INFINITY })).toBe(true);
+    await until(() => b.memberCount === 1, "the leave at b");
+  });
+
   it("that close() overtakes resolves to false", async () => {
     const [a] = (await newCluster(["a", "b"], { gossipIntervalMs: 60_000 })) as [GossipNode];
     const leaving = a.leave();

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import type { NodeEvent } from "../src/delegates.js";
+import { acquireDriver, releaseDriver } from "../src/io/driver.js";
 import { GossipNode } from "../src/node.js";
 import {
   allSee,
@@ -117,7 +118,10 @@ describe("the event iterator", () => {
     for (let i = 0; i < 1_100; i++) await b.send("a", bytes(`${i}`));
     await until(() => watch.of("message").length === 1_100, "all datagrams");
     expect(stream.dropped).toBe(76);
-    const expected = watch.of("message").slice(76).map(({ payload }) => text(payload));
+    const expected = watch
+      .of("message")
+      .slice(76)
+      .map(({ payload }) => text(payload));
     await a.close();
     const seen: string[] = [];
     for await (const event of stream) seen.push(label(event));
@@ -188,6 +192,28 @@ describe("create", () => {
     await until(() => descriptors() === before.descriptors, "closed descriptors");
     await until(() => resources().length <= before.resources, "ended timers and handles");
     expect(threads()).toBe(before.threads);
+  });
+
+  it("and close give back every name they interned, whatever happened in between", async () => {
+    const { hub } = acquireDriver("auto");
+    closeLater({ close: () => releaseDriver("auto") });
+    const names = ["keeper", "leaver", "crasher", "twin", "banned", "messenger"];
+    const keeper = await newNode("keeper", {}, { allowAlive: ({ name }) => name !== "banned" });
+    const [leaver, crasher] = [await newNode("leaver"), await newNode("crasher")];
+    const [twin, second, banned] = [await newNode("twin"), await newNode("twin"), await newNode("banned")];
+    const messenger = await newNode("messenger");
+    const nodes = [leaver, crasher, twin, second, banned, messenger];
+    for (const node of nodes) await node.join([keeper.self.address]);
+    const watch = new Watch(keeper);
+    messenger.broadcast(bytes("x"));
+    messenger.updateMeta("y");
+    await crasher.close();
+    await leaver.leave();
+    await watch.until("fail crasher");
+    await watch.until("update messenger");
+    expect(names.map((name) => hub.find(name) > 0)).toEqual(names.map(() => true));
+    await Promise.all([keeper, ...nodes].map((node) => node.close()));
+    expect(names.filter((name) => hub.find(name) > 0)).toEqual([]);
   });
 
   it("one after the other in one process works as often as wanted", async () => {
@@ -311,6 +337,8 @@ describe("a worker thread", () => {
     await watch.until("join w");
     await worker.terminate();
     await watch.until("fail w");
-    expect(await GossipNode.create({ ...fast, name: "c", keys: [sharedKey] }).then((node) => node.close())).toBe(undefined);
+    expect(await GossipNode.create({ ...fast, name: "c", keys: [sharedKey] }).then((node) => node.close())).toBe(
+      undefined,
+    );
   });
 });

@@ -105,6 +105,28 @@ describe("a broadcast", () => {
     expect(texts(watch.of("message"))).toEqual(["original"]);
   });
 
+  it("may be as large as a datagram gets, when datagramBytes says so", async () => {
+    const [a, , watch] = await pair({ datagramBytes: 65_507 });
+    const most = filled(a.maxBroadcastBytes, 2);
+    expect(most.length).toBeGreaterThan(65_000);
+    a.broadcast(most);
+    await until(() => watch.of("message").length === 1, "the largest broadcast");
+    expect(Buffer.compare(watch.of("message")[0]?.payload as Uint8Array, most)).toBe(0);
+  });
+
+  it("that a member cannot pass on, because its datagrams are smaller, is delivered and clogs nothing", async () => {
+    const [a, b, watch] = await pair({ datagramBytes: 9_000 });
+    const small = await newNode("small", { datagramBytes: 600, metaMaxBytes: 100 });
+    await small.join([a.self.address]);
+    await until(() => b.memberCount === 3, "three members");
+    const smallWatch = new Watch(small);
+    a.broadcast(filled(8_000, 1));
+    await until(() => smallWatch.of("message").length + watch.of("message").length === 2, "the broadcast");
+    small.broadcast(bytes("after"));
+    await until(() => watch.of("message").length === 2, "another broadcast of the small one");
+    await until(() => small.stats.messageDepth === 0, "an empty queue");
+  });
+
   it("is delivered again after a restart of its origin, whose numbers begin anew", async () => {
     const [a, b, watch] = await pair();
     b.broadcast(bytes("before"));
@@ -131,6 +153,35 @@ describe("a broadcast", () => {
     const a = await newNode("a");
     expect((await errorOf(() => a.broadcast("text" as never))).code).toBe("TATTLER_ARGUMENT_INVALID");
     expect((await errorOf(() => a.send("a", [1] as never))).code).toBe("TATTLER_ARGUMENT_INVALID");
+  });
+});
+
+describe("bytes that are a part of a larger buffer", () => {
+  it("are taken alone, in keys, metadata and payloads", async () => {
+    const pool = Buffer.alloc(4096, "pool");
+    let used = 1001;
+    const part = (content: string): Buffer => {
+      const at = used;
+      used += pool.write(content, at) + 3;
+      return pool.subarray(at, at + content.length);
+    };
+    const key = "a key of thirty-two bytes, pooled";
+    const creating = newNode("a", { keys: [part(key.slice(0, 32))], meta: part("meta") });
+    pool.fill("!"); // whoever owns the pool uses it again
+    const a = await creating;
+    const b = await newNode("b", { keys: [bytes(key.slice(0, 32))] });
+    await b.join([a.self.address]);
+    const watch = new Watch(b);
+    expect(text(b.member("a")?.meta ?? bytes(""))).toBe("meta");
+    a.broadcast(part("broadcast"));
+    await a.send("b", part("datagram"));
+    await a.send("b", part("stream"), { reliable: true });
+    a.updateMeta(part("changed"));
+    pool.fill("!");
+    await until(() => watch.of("message").length === 3, "all three");
+    expect(texts(watch.of("message"))).toEqual(["broadcast", "datagram", "stream"]);
+    await watch.until("update a");
+    expect([a, b].map((node) => text(node.member("a")?.meta ?? bytes("")))).toEqual(["changed", "changed"]);
   });
 });
 

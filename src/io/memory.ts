@@ -2,13 +2,12 @@
 import { type GossipOptions, resolveConfig } from "../config.js";
 import { tattlerError } from "../errors.js";
 import { Random } from "../random.js";
-import type { EventKind } from "../swim/events.js";
 import type { AddressHandle } from "../wire/addon.js";
 import { writeMappedIpv4 } from "../wire/ip.js";
 import { RingReader } from "../wire/receive.js";
 import { Dispatcher } from "./dispatch.js";
 import { makeKeyring } from "./driver.js";
-import { MemoryNode } from "./memory_node.js";
+import { MemoryNode, type Told } from "./memory_node.js";
 import { type HubMemory, loadAddon, openHub } from "./native.js";
 import { DeadlineHeap, type Scheduled } from "./scheduler.js";
 
@@ -19,10 +18,7 @@ export type Via = "datagram" | "stream";
 export type Route = (from: string, to: string, via: Via, nowMs: number) => number | null;
 
 /** What the user of a node would be told, once its core is at rest. */
-export type MemoryEvent = { readonly atMs: number; readonly node: string } & (
-  | { readonly kind: EventKind; readonly about: string; readonly incarnation: number }
-  | { readonly kind: "message"; readonly about: string; readonly payload: Uint8Array }
-);
+export type MemoryEvent = { readonly atMs: number; readonly node: string } & Told;
 
 export interface MemoryOptions {
   /** Of all dice of the network and its nodes. */

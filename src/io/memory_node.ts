@@ -1,17 +1,19 @@
 import type { Config } from "../config.js";
 import { tattlerError } from "../errors.js";
 import type { Random } from "../random.js";
-import type { MemberEvent } from "../swim/events.js";
+import type { EventKind, MemberEvent } from "../swim/events.js";
 import { Swim } from "../swim/swim.js";
 import type { AddressHandle, Endpoint, Hub, MemberHandle } from "../wire/addon.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { RingReader } from "../wire/receive.js";
 import type { Receiver } from "./dispatch.js";
-import type { MemoryEvent } from "./memory.js";
 import { Payloads } from "./payloads.js";
 import type { Scheduled } from "./scheduler.js";
 
-type Told = MemoryEvent extends infer E ? (E extends unknown ? Omit<E, "atMs" | "node"> : never) : never;
+/** An event of a node, or a message to its user. `about` is the member, or who sent the message. */
+export type Told =
+  | { readonly kind: EventKind; readonly about: string; readonly incarnation: number }
+  | { readonly kind: "message"; readonly about: string; readonly payload: Uint8Array };
 
 export interface MemoryNodeParts {
   readonly config: Config;
