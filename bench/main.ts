@@ -32,7 +32,7 @@ async function main(): Promise<number> {
   for (const name of names) {
     const comparisons = await runApart(name, process.argv.slice(2));
     if (comparisons === null) code = 1;
-    else if (values.json) for (const line of comparisons) console.log(JSON.stringify(line));
+    else if (values.json) for (const { spread, ...line } of comparisons) console.log(JSON.stringify(line));
     else writeTable(comparisons);
   }
   return code;

@@ -297,9 +297,10 @@ std::optional<PendingAck> Endpoint::receive(const Address& source, Bytes datagra
     counters_.add(wire::Counter_dropReplay);
     return std::nullopt;
   }
-  const bool answers = config_.stallToleranceMs > 0 && !stalled;
-  const ParseContext context{index_,       config_.selfId, source,
-                             receivedAtMs, answers,        counters_};
+  const bool mayAnswer = config_.stallToleranceMs > 0;
+  const ParseContext context{index_,       config_.selfId,        source,
+                             receivedAtMs, mayAnswer && !stalled, mayAnswer && stalled,
+                             counters_};
   std::optional<PendingAck> pendingAck;
   if (!parser_.parse(context, slab.first(kPrefixBytes), {body, bodyBytes}, pendingAck)) {
     counters_.add(wire::Counter_dropMalformed);
@@ -313,7 +314,7 @@ bool Endpoint::parseBody(Bytes body, double nowMs) {
   const MutableBytes slab = parts_.ring.reserve(kPrefixBytes + body.size());
   if (slab.empty()) return false;
   std::ranges::copy(body, slab.begin() + kPrefixBytes);
-  const ParseContext context{index_, config_.selfId, config_.bind, nowMs, true, counters_};
+  const ParseContext context{index_, config_.selfId, config_.bind, nowMs, true, false, counters_};
   std::optional<PendingAck> ignored;
   const Bytes copy{slab.data() + kPrefixBytes, body.size()};
   return parser_.parse(context, slab.first(kPrefixBytes), copy, ignored);

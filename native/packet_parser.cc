@@ -149,6 +149,7 @@ void PacketParser::describePing(const Frame& frame, const wire::Packet& packet,
     return;
   }
   if (frame.context.answersPings) pendingAck = PendingAck{ping->seq()};
+  if (frame.context.isStalled) counters.add(wire::Counter_stalledPings);
   Record* record =
       append(frame, wire::RecordKind_ping, ping, sizeof *ping, wire::Counter_dropRingProbes);
   if (!record) return;

@@ -19,6 +19,8 @@ struct ParseContext {
   double receivedAtMs;
   // Whether pings are acknowledged by the caller, so that JavaScript need not.
   bool answersPings;
+  // JavaScript has not drained for so long that pings are left unanswered.
+  bool isStalled;
   Counters counters;
 };
 

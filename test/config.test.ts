@@ -129,11 +129,17 @@ describe("bounds", () => {
   });
 
   it("of name leave no room for control characters", () => {
-    for (const name of ["a\nb", "\u0000", "a\u007f"]) {
+    for (const name of ["a\nb", "\u0000", "a\u007f", "a\u0085"]) {
       expect(refused({ name }).message).toBe(
         `option name: ${JSON.stringify(name)} has control characters; leave them out`,
       );
     }
+  });
+
+  it.each(["name", "cluster"] as const)("of %s are whole characters, since half ones have no bytes", (option) => {
+    expect(resolve({ [option]: "\u{1f426}" })[option]).toBe("\u{1f426}");
+    for (const half of ["a\ud83d", "\udc26a"])
+      expect(refused({ [option]: half }).message).toContain(`option ${option}: ${JSON.stringify(half)} has half`);
   });
 
   it.each(["bind", "advertise", "cluster"] as const)("of %s are those of a text", (option) => {

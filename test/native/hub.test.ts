@@ -64,6 +64,7 @@ for (const backend of backends) {
       const answered = acksBy(150);
       expect(answered).toBeGreaterThan(0);
       expect(acksBy(50)).toBe(answered);
+      expect(h.counter(b, Counter.stalledPings)).toBeGreaterThan(0);
     });
 
     it("ignores a ping that is meant for another name", async () => {

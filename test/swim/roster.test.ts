@@ -95,6 +95,19 @@ describe("what the roster knows", () => {
     expect(members.every((member) => roster.incarnationOf(member) === 1 && roster.isLive(member))).toBe(true);
   });
 
+  it("grows at once to a handle far beyond all others", () => {
+    const near = add("near", suspect, 2, 5);
+    for (let i = 0; i < 500; i++) directory.intern(`other process ${i}`);
+    const far = add("far", suspect, 3, 6);
+    expect(far).toBeGreaterThan(500);
+    expect([near, far].map((member) => roster.incarnationOf(member))).toEqual([2, 3]);
+    expect([near, far].map((member) => roster.changedAtMs(member))).toEqual([5, 6]);
+    expect(roster.addressOf(far)).toBe(directory.internAddress(ipOf(far), 7946));
+    expect([roster.has(far - 1), roster.count(suspect)]).toEqual([false, 2]);
+    roster.clear();
+    expect(roster.has(far)).toBe(false);
+  });
+
   it("finds a member by its address, and nobody at another", () => {
     const [, second] = addMany(3);
     expect(roster.findByAddress(roster.addressOf(second!))).toBe(second);

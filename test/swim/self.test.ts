@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { aliveJump } from "../../src/swim/member.js";
+import { refutationJump } from "../../src/swim/member.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import { ipOf, recordOf, Stage } from "../support/recorder.js";
 
@@ -62,9 +62,24 @@ describe("a refutation (M-172, T-037 to T-039)", () => {
     expect([stage.swim.selfIncarnation, stage.swim.stats().refutations]).toEqual([2, 1]);
   });
 
+  it("answers for a former life that counted for months", () => {
+    const stage = new Stage().started();
+    stage.sync("m1", recordOf("self", { incarnation: 10_000_000, state: MemberState.dead }));
+    expect(stage.swim.selfIncarnation).toBe(10_000_001);
+  });
+
+  it("is not forced out of the others' reach by accusations that they never heard (E-03)", () => {
+    const stage = new Stage().started().knows("m1");
+    const others = new Stage().started().knows("m9");
+    for (let i = 0; i < 60; i++) stage.death("self", "m1", stage.swim.selfIncarnation + refutationJump);
+    expect(stage.swim.selfIncarnation).toBe(1 + 60 * (refutationJump + 1));
+    others.alive("m9", { incarnation: stage.swim.selfIncarnation });
+    expect(others.view("m9")).toBe(`alive ${stage.swim.selfIncarnation}`);
+  });
+
   it("is not made of nonsense that is beyond every bound", () => {
     const stage = new Stage().started().knows("m1");
-    for (const accused of [aliveJump + 1, 2 ** 31, 0xffff_ffff]) stage.death("self", "m1", accused);
+    for (const accused of [refutationJump + 2, 2 ** 31, 0xffff_ffff]) stage.death("self", "m1", accused);
     expect([stage.swim.selfIncarnation, stage.swim.stats().health]).toEqual([1, 0]);
   });
 

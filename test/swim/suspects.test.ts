@@ -56,10 +56,28 @@ describe("a suspicion runs out (M-113 to M-118, M-120, T-038)", () => {
   it("once, with the later accusations counted in (M-118)", () => {
     const stage = suspecting(9);
     stage.runTo(stage.nowMs + 10_000);
-    stage.suspect("m1", "m3", 2);
-    stage.suspect("m1", "m4", 2);
-    stage.runTo(stage.nowMs + 60_000);
-    expect([stage.events(), stage.view("m1")]).toEqual([["fail m1"], "dead 2"]);
+    stage.suspect("m1", "m3");
+    stage.suspect("m1", "m4");
+    stage.runTo(stage.nowMs + 30_000);
+    expect([stage.events(), stage.view("m1")]).toEqual([["fail m1"], "dead 1"]);
+  });
+
+  it("in its whole time when it is of a later incarnation, whose refutation of the first we missed", () => {
+    const stage = suspecting(9);
+    stage.runTo(stage.nowMs + 20_000);
+    stage.suspect("m1", "m2", 2);
+    expect(failsAfter(stage)).toBe(24_000);
+    expect(stage.view("m1")).toBe("dead 2");
+  });
+
+  it("with the accusers of its own incarnation only", () => {
+    const stage = suspecting(9);
+    for (const from of ["m2", "m3", "m4"]) stage.suspect("m1", from, 2);
+    expect(failsAfter(stage)).toBe(4000);
+    const other = suspecting(9);
+    other.suspect("m1", "m3");
+    other.suspect("m1", "m4", 2);
+    expect(failsAfter(other)).toBe(24_000);
   });
 
   it("not when it was refuted, and a new one takes its whole time", () => {

@@ -56,6 +56,27 @@ describe("the periodic tasks", () => {
     expect(stage.swim.nextDeadline(1000)).toBe(Number.POSITIVE_INFINITY);
   });
 
+  it("do not run when probes are off, but for one that forgets the gone in their place (M-175)", () => {
+    const stage = new Stage({ probeIntervalMs: 0, gossipIntervalMs: 0, pushPullIntervalMs: 0 }).started();
+    stage.knows("m1", "m2", "m3");
+    expect(stage.swim.nextDeadline(stage.nowMs)).toBe(Number.POSITIVE_INFINITY);
+    stage.death("m1", "m3");
+    stage.farewell("m2");
+    stage.runTo(stage.nowMs + 30_000);
+    expect([stage.view("m1"), stage.view("m2")]).toEqual(["dead 1", "left 1"]);
+    stage.runTo(stage.nowMs + 10_000);
+    expect(["m1", "m2", "m3"].map((name) => stage.view(name))).toEqual(["unknown", "unknown", "alive 1"]);
+    expect(stage.swim.nextDeadline(stage.nowMs)).toBe(Number.POSITIVE_INFINITY);
+    expect(stage.heldAfterStop()).toEqual([]);
+  });
+
+  it("do not forget a node that is itself leaving", () => {
+    const stage = new Stage({ probeIntervalMs: 0 }).started().knows("m1");
+    stage.swim.leave(stage.nowMs);
+    stage.runTo(stage.nowMs + 120_000);
+    expect(stage.view("self")).toBe("left 1");
+  });
+
   it("skip what they missed in a stall instead of making up for it", () => {
     const stage = new Stage().started().knows("m1", "m2", "m3");
     stage.recorder.queued.add(stage.self);

@@ -59,7 +59,8 @@ describe("a merge (M-152, T-040)", () => {
     ["suspect", dead, 5, "suspect 5", []],
     ["dead", alive, 5, "dead 5", []],
     ["dead", alive, 6, "alive 6", ["recover m1"]],
-    ["dead", dead, 6, "suspect 6", ["recover m1", "suspect m1"]],
+    ["dead", dead, 4, "dead 5", []],
+    ["dead", dead, 6, "dead 6", []], // both agree
     ["dead", left, 5, "left 5", ["leave m1"]],
     ["left", alive, 5, "left 5", []],
     ["left", dead, 5, "left 5", []],
