@@ -239,14 +239,14 @@ function checkRelations(timings: Record<NumberOption, number>): void {
 
 function checkName(name: unknown): string {
   if (typeof name !== "string") throw invalid("name", `${quoted(name)} is not a text`, "give every node a unique name");
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (/[\u0000-\u001f\u007f]/.test(name))
-    throw invalid("name", `${quoted(name)} has control characters`, "leave them out");
+  if (/\p{Cc}/u.test(name)) throw invalid("name", `${quoted(name)} has control characters`, "leave them out");
   return checkText("name", name, 1, 128);
 }
 
 function checkText(option: string, value: unknown, minBytes: number, maxBytes: number): string {
   if (typeof value !== "string") throw invalid(option, `${quoted(value)} is not a text`, "give a text");
+  // UTF-8 has no form for it: two different texts would be one on the wire.
+  if (/\p{Cs}/u.test(value)) throw invalid(option, `${quoted(value)} has half a character`, "give valid Unicode");
   const bytes = new TextEncoder().encode(value).length;
   if (bytes >= minBytes && bytes <= maxBytes) return value;
   throw invalid(

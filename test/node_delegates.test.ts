@@ -58,7 +58,8 @@ describe("allowMerge", () => {
       code: "TATTLER_JOIN_REFUSED",
       message: expect.stringMatching(/not with the foe/),
     });
-    expect([joiner.memberCount, merged]).toEqual([1, []]);
+    // The other end has agreed, so it gossips to the joiner from now on.
+    expect([joiner.stats.syncsMerged, merged]).toEqual([0, []]);
   });
 
   it("that agrees lets the join through, and is not asked at later syncs", async () => {

@@ -11,6 +11,12 @@ export type Claim = (typeof Claim)[keyof typeof Claim];
 export const accusationJump = 2 ** 16;
 /** The same for an alive: room for a refutation of every accusation that was within its bound. */
 export const aliveJump = 2 ** 30;
+/**
+ * Furthest ahead that a member refutes. More than accusationJump: others may have taken several accusations, one on top
+ * of the other, and who restarts at 1 meets its former life, which may have counted for months. Far less than
+ * aliveJump: a few accusations that nobody else hears cannot carry it out of the others' reach.
+ */
+export const refutationJump = 2 ** 24;
 
 /** Signed distance from incarnation `from` to `to` in serial-number arithmetic (RFC 1982): wraps, never bricks. */
 export function incarnationDistance(from: number, to: number): number {

@@ -6,7 +6,15 @@ import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
 import { EventKind } from "./events.js";
 import type { Hearing } from "./hearing.js";
-import { aliveJump, Claim, incarnationDistance, nextIncarnation, stateOfClaim, supersedes } from "./member.js";
+import {
+  aliveJump,
+  Claim,
+  incarnationDistance,
+  nextIncarnation,
+  refutationJump,
+  stateOfClaim,
+  supersedes,
+} from "./member.js";
 import type { Roster } from "./roster.js";
 import { expectedConfirmations, type Suspicions, suspicionMinMs } from "./suspicion.js";
 
@@ -135,6 +143,12 @@ export class Membership {
     this.#effects.directory.releaseAddress(address);
   }
 
+  /** A peer knows one who is dead here as dead at a later incarnation. Both agree, so nobody is told. */
+  raiseDead(nowMs: number, subject: MemberHandle, incarnation: number): void {
+    if (!supersedes(Claim.death, incarnation, MemberState.dead, this.#roster.incarnationOf(subject))) return;
+    this.#roster.become(subject, MemberState.dead, incarnation, nowMs);
+  }
+
   /** Turns suspicions that ran out by `drainedThroughMs` into deaths (M-118). */
   advance(nowMs: number, drainedThroughMs: number): void {
     for (const subject of this.#suspicions.expired(drainedThroughMs, this.#hearing.frozenMs(nowMs))) {
@@ -244,8 +258,7 @@ export class Membership {
   #refute(nowMs: number, accused: number): void {
     if (this.#self.isLeaving) return;
     const ahead = incarnationDistance(this.#self.incarnation, accused);
-    // Further than one accusation may jump: others may have taken several, one on top of the other (E-03).
-    if (ahead < 0 || ahead >= aliveJump) return;
+    if (ahead < 0 || ahead > refutationJump) return;
     this.refutations++;
     this.#awareness.apply(1);
     this.#raiseIncarnation(nowMs, accused);
@@ -262,7 +275,7 @@ export class Membership {
     const { subject, from, incarnation } = accusation;
     const told = this.#toldState(subject);
     this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
-    this.#suspicions.start(subject, from, nowMs - this.#hearing.frozenMs(nowMs), this.#timing());
+    this.#startSuspicion(nowMs, subject, from);
     this.suspicionsRaised++;
     this.#spread(accusation, Claim.suspect);
     this.#announceSize();
@@ -276,10 +289,20 @@ export class Membership {
     const known = this.#roster.incarnationOf(subject);
     const isAhead = supersedes(Claim.suspect, incarnation, MemberState.suspect, known);
     if (!isAhead && incarnation !== known) return;
-    if (isAhead) this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
+    if (isAhead) {
+      // It refuted the old suspicion, which we missed: the new one has its whole time.
+      this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
+      this.#suspicions.end(subject);
+      this.#startSuspicion(nowMs, subject, from);
+      return this.#spread(accusation, Claim.suspect);
+    }
     // Hearsay of a state sync is somebody's summary, not an observation of its own (E-11).
     const isNew = accusation.evidence !== Evidence.hearsay && this.#suspicions.confirm(subject, from);
-    if (isNew || isAhead) this.#spread(accusation, Claim.suspect); // M-117
+    if (isNew) this.#spread(accusation, Claim.suspect); // M-117
+  }
+
+  #startSuspicion(nowMs: number, subject: MemberHandle, from: MemberHandle): void {
+    this.#suspicions.start(subject, from, nowMs - this.#hearing.frozenMs(nowMs), this.#timing());
   }
 
   #timing() {

@@ -147,7 +147,7 @@ export class Roster {
     // Twice round: the rest of this sweep, and the whole next one, which is in another order.
     for (let left = 2 * this.#size; left > 0; left--) {
       if (this.#cursor >= this.#size) {
-        this.#forgetOld(forgetBeforeMs);
+        this.forget(forgetBeforeMs);
         this.#shuffle();
         this.#cursor = 0;
       }
@@ -179,7 +179,8 @@ export class Roster {
     while (this.#size > 0) this.#remove(this.#list[this.#size - 1] as MemberHandle);
   }
 
-  #forgetOld(beforeMs: number): void {
+  /** Forgets the dead and left that changed before `beforeMs`. */
+  forget(beforeMs: number): void {
     for (let i = this.#size - 1; i >= 0; i--) {
       const member = this.#list[i] as MemberHandle;
       if (!this.isLive(member) && this.changedAtMs(member) < beforeMs) this.#remove(member);

@@ -46,6 +46,9 @@ export interface SwimStats {
 
 const never = Number.POSITIVE_INFINITY;
 
+/** How often a node without probes looks for the gone that it may forget. */
+const reapIntervalMs = 10_000;
+
 /**
  * The protocol of one node: a dispatcher over its parts. Pure: `now` is an argument, effects leave through one
  * object, one deadline comes out. handle* takes what arrived, advance runs what is due.
@@ -71,6 +74,7 @@ export class Swim {
   #probeAtMs = never;
   #gossipAtMs = never;
   #syncAtMs = never;
+  #reapAtMs = never;
   #refusals = 0;
   #syncsFailed = 0;
 
@@ -124,6 +128,8 @@ export class Swim {
     this.#probeAtMs = stagger(probeIntervalMs);
     this.#gossipAtMs = stagger(gossipIntervalMs);
     this.#syncAtMs = stagger(pushPullIntervalMs);
+    // Where probes are on, their sweeps forget the gone.
+    if (probeIntervalMs === 0) this.#reapAtMs = nowMs + reapIntervalMs;
   }
 
   /** Runs everything due. `drainedThroughMs`: all that was received before has been handled. */
@@ -134,11 +140,13 @@ export class Swim {
     if (this.#probeTickAtMs <= nowMs) this.#probeTick(nowMs);
     if (this.#gossipAtMs <= nowMs) this.#gossipTick(nowMs);
     if (this.#syncAtMs <= nowMs) this.#syncTick(nowMs);
+    if (this.#reapTickAtMs <= nowMs) this.#reapTick(nowMs);
   }
 
   /** When advance() has something to do next; Infinity when never. */
   nextDeadline(nowMs: number): number {
-    return Math.min(this.#probeTickAtMs, this.#gossipAtMs, this.#syncAtMs, this.nextVerdict(nowMs));
+    const tickAtMs = Math.min(this.#probeTickAtMs, this.#gossipAtMs, this.#syncAtMs, this.#reapTickAtMs);
+    return Math.min(tickAtMs, this.nextVerdict(nowMs));
   }
 
   /** When the next verdict is due. */
@@ -152,6 +160,7 @@ export class Swim {
     this.#membership.leave(nowMs);
     this.#probeAtMs = never;
     this.#syncAtMs = never;
+    this.#reapAtMs = never;
   }
 
   /** Whether nobody is left whom the leave still has to reach. */
@@ -164,6 +173,7 @@ export class Swim {
     this.#probeAtMs = never;
     this.#gossipAtMs = never;
     this.#syncAtMs = never;
+    this.#reapAtMs = never;
     this.#errands.clear();
     this.roster.clear();
   }
@@ -342,6 +352,15 @@ export class Swim {
       member !== this.#self.handle && roster.stateOf(member) === MemberState.alive;
     const [peer] = roster.sample(1, isPeer);
     if (peer !== undefined) this.#effects.streams.sync(roster.addressOf(peer), peer);
+  }
+
+  get #reapTickAtMs(): number {
+    return this.roster.size === this.roster.liveCount ? never : this.#reapAtMs;
+  }
+
+  #reapTick(nowMs: number): void {
+    this.#reapAtMs = nowMs + reapIntervalMs;
+    this.roster.forget(nowMs - this.#config.gossipToTheDeadMs);
   }
 
   // --- deadlines

@@ -75,6 +75,8 @@ export class Sync {
     const isGone = state === MemberState.dead || state === MemberState.left;
     if (isGone && !this.#roster.has(subject)) {
       this.#membership.admitGone(nowMs, state, new RecordView(record), incarnation);
+    } else if (state === MemberState.dead && this.#roster.stateOf(subject) === MemberState.dead) {
+      this.#membership.raiseDead(nowMs, subject, incarnation);
     } else if (state === MemberState.left) {
       const accusation = { subject, from: subject, incarnation, evidence: Evidence.farewell, ringIndex: -1 };
       this.#membership.handleDeath(nowMs, accusation);
