@@ -311,6 +311,7 @@ describe("options from text", () => {
   ])("refuse %s from %j, and say so", (option, text) => {
     const error = failure(() => parseOption(option, text));
     expect([error.code, error.message.startsWith(`option ${option}: `)]).toEqual(["TATTLER_OPTION_INVALID", true]);
+    expect(error.remedy).toMatch(/^give (true or false|one of [a-z, ]+|a whole number from 0 to 2\^53 - 1)$/);
     expect(error.message).toContain(text);
   });
 

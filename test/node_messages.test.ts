@@ -58,7 +58,7 @@ describe("a broadcast", () => {
   });
 
   it("of which thousands are sent at once reaches the other in full", async () => {
-    const [a, , watch] = await pair({ ...thorough, retransmitMult: 4 });
+    const [a, , watch] = await pair({ ...thorough, retransmitMult: 2 });
     const count = 4_000;
     for (let i = 0; i < count; i++) a.broadcast(bytes(`${i}`));
     await until(() => a.stats.messageDepth === 0, "an empty queue");

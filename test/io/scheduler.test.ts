@@ -12,7 +12,10 @@ function newItems(count: number): Item[] {
 
 const never = Number.POSITIVE_INFINITY;
 const action = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ id: fc.nat(30), atMs: fc.oneof(fc.nat(20), fc.double({ min: 1, max: 1e9, noNaN: true })) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ id: fc.nat(30), atMs: fc.oneof(fc.nat(20), fc.double({ min: 1, max: 1e9, noNaN: true })) }),
+  },
   { weight: 1, arbitrary: fc.record({ id: fc.nat(30), atMs: fc.constant(never) }) },
   { weight: 1, arbitrary: fc.record({ id: fc.nat(30), atMs: fc.constant(null) }) },
 );

@@ -26,6 +26,8 @@ describe("deafness (ARCHITECTURE 5.2)", () => {
     expect(hearing.isDeaf(1001)).toBe(true);
     hearing.noteHeard(1000);
     expect(hearing.isDeaf(1001)).toBe(false);
+    hearing.noteHeard(500);
+    expect(hearing.lastHeardMs).toBe(1000);
   });
 
   it("lasts for the limit at most, and begins anew only after something was heard", () => {

@@ -133,6 +133,7 @@ describe("an answer (M-110)", () => {
 
   it("of the target ends the probe, tells the round trip and improves the health", () => {
     expect(scene.probe.handleAck(0.4, target, seq)).toBeCloseTo(0.4);
+    expect([scene.probe.isInFlight, scene.probe.nextVerdictMs()]).toEqual([false, never]);
     isSpared();
     expect(scene.recorder.take("pingRequest", "streamPing")).toEqual([]);
   });

@@ -53,6 +53,13 @@ describe("a suspicion runs out (M-113 to M-118, M-120, T-038)", () => {
     ]);
   });
 
+  it.each(["death", "farewell"])("not any more when others tell of a %s first", (kind) => {
+    const stage = suspecting(9);
+    if (kind === "death") stage.death("m1", "m3");
+    else stage.farewell("m1");
+    expect(stage.swim.nextVerdict(stage.nowMs)).toBe(Number.POSITIVE_INFINITY);
+  });
+
   it("once, with the later accusations counted in (M-118)", () => {
     const stage = suspecting(9);
     stage.runTo(stage.nowMs + 10_000);
@@ -159,6 +166,28 @@ describe("a deaf member's suspicions (ARCHITECTURE 5.2)", () => {
     const pings = 24;
     expect(stage.nowMs - heardMs).toBeGreaterThanOrEqual(24_000);
     expect(stage.nowMs - heardMs).toBeLessThanOrEqual(24_001 + pings);
+  });
+
+  it("wait even when they were due before it went deaf, but could not be judged for want of a drain", () => {
+    const other = new Stage(still).started().knows(...members(9));
+    other.suspect("m1", "m2");
+    other.suspect("m1", "m3");
+    other.suspect("m1", "m4");
+    const dueMs = other.nowMs + 4000;
+    // Pings are answered until the suspicion is due; the next one is not, and all the while nothing is drained.
+    for (other.nowMs++; other.nowMs < dueMs + 2000; other.nowMs++) {
+      other.swim.advance(other.nowMs, dueMs - 1000);
+      for (const ping of other.recorder.take("ping", "pingAndAccuse")) {
+        if (other.nowMs > dueMs + 100) continue;
+        other.swim.handleAck(other.nowMs, ping.target as number, ping.seq as number);
+        other.swim.handleHeard(other.nowMs);
+      }
+    }
+    other.swim.advance(other.nowMs, other.nowMs);
+    expect(other.view("m1")).toBe("suspect 1");
+    other.swim.handleHeard(other.nowMs);
+    other.swim.advance(other.nowMs, other.nowMs);
+    expect(other.view("m1")).toBe("dead 1");
   });
 
   it("are raised against nobody for a minute, and then against the silent", () => {
