@@ -86,7 +86,7 @@ describe("a turn of the driver", () => {
   });
 
   it("reads what arrives while many cores run, before the ring is full", async () => {
-    const hosts = bench.open(64);
+    const hosts = bench.open(128);
     const [first] = hosts as [ScriptedHost];
     const runWhenRead: number[] = [];
     first.onMessage = () => void runWhenRead.push(hosts.filter((host) => host.of("advance").length > 0).length);
@@ -101,8 +101,8 @@ describe("a turn of the driver", () => {
       };
       dueOnce(host, dueMs);
     }
-    await until(() => runWhenRead.length === 63, "all messages");
-    expect(runWhenRead[0]).toBeLessThan(64);
+    await until(() => runWhenRead.length === 127, "all messages");
+    expect(runWhenRead[0]).toBeLessThan(128);
   });
 
   it("lets user code run after the cores of all nodes, and of a node only when something happened to it", async () => {
