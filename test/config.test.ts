@@ -148,6 +148,13 @@ describe("bounds", () => {
       expect(refused({ [option]: bad }).message).toContain(`option ${option}: `);
   });
 
+  it.each(["name", "bind", "advertise", "cluster"])("of %s leave no room for half a character", (option) => {
+    expect(refused({ [option]: "a\ud800" }).message).toBe(
+      `option ${option}: "a\\ud800" has half a character; give valid Unicode`,
+    );
+    expect(resolve({ [option]: "a\u{1f600}" })).toMatchObject({ [option]: "a\u{1f600}" });
+  });
+
   it("of cluster are 255 bytes (M-042)", () => {
     expect(resolve({ cluster: "c".repeat(255) }).cluster.length).toBe(255);
     expect(refused({ cluster: "c".repeat(256) }).message).toMatch(

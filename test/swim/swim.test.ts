@@ -77,6 +77,16 @@ describe("the periodic tasks", () => {
     expect(stage.view("self")).toBe("left 1");
   });
 
+  it("forget the gone on a node that does not probe, too", () => {
+    const stage = new Stage({ probeIntervalMs: 0 }).started().knows("m1", "m2", "m3");
+    stage.death("m1", "m2");
+    stage.farewell("m2");
+    stage.runTo(stage.nowMs + 30_000);
+    expect([stage.view("m1"), stage.view("m2")]).toEqual(["dead 1", "left 1"]);
+    stage.runTo(stage.nowMs + 11_000);
+    expect([stage.view("m1"), stage.view("m2"), stage.view("m3")]).toEqual(["unknown", "unknown", "alive 1"]);
+  });
+
   it("skip what they missed in a stall instead of making up for it", () => {
     const stage = new Stage().started().knows("m1", "m2", "m3");
     stage.recorder.queued.add(stage.self);
@@ -270,6 +280,19 @@ describe("what arrived", () => {
       stage.swim.advance(sentMs + 1500, sentMs + 1500);
       expect(stage.swim.stats().failedProbes).toBe(0);
     }
+  });
+
+  it("spares our health: the nacks of the helpers", () => {
+    const stage = new Stage({ gossipIntervalMs: 0 }).started().knows("m1", "m2", "m3");
+    const [ping] = timed(stage, 2000, "ping");
+    const [seq, sentMs] = [ping?.seq as number, ping?.atMs as number];
+    stage.runTo(sentMs + 600);
+    for (const name of ["m1", "m2", "m3"]) {
+      stage.swim.handleHeard(stage.nowMs);
+      stage.swim.handleNack(stage.nowMs, stage.handle(name), seq);
+    }
+    stage.runTo(sentMs + 1001);
+    expect(stage.swim.stats()).toMatchObject({ failedProbes: 1, health: 0 });
   });
 
   it("counts refusals, and asks helpers about the probed member at once", () => {

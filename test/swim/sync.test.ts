@@ -198,7 +198,8 @@ describe("a merge (M-152, T-040)", () => {
     const stage = new Stage().started().knows("peer");
     stage.recorder.directory.names.capacity = 2;
     stage.sync("peer", recordOf("m1"), recordOf("m2", { state: dead }));
-    stage.recorder.directory.addresses.capacity = 2;
+    stage.recorder.directory.names.capacity = 100;
+    stage.recorder.directory.addresses.capacity = 1;
     stage.sync("peer", recordOf("m1"), recordOf("m2", { state: dead }));
     expect([stage.swim.roster.size, stage.heldAfterStop()]).toEqual([2, []]);
   });
