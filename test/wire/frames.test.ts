@@ -196,7 +196,7 @@ describe("decoding rejects", () => {
   const cases: [string, Uint8Array, RegExp][] = [
     ["an unknown kind", rawFrame([], { kind: 7 }), /unknown frame kind 7/],
     ["an empty source", rawFrame([], { source: "" }), /source is not 1 to 128/],
-    ["a source of 129 bytes", rawFrame([], { source: "é".repeat(64) + "x" }), /source is not 1 to 128/],
+    ["a source of 129 bytes", rawFrame([], { source: `${"é".repeat(64)}x` }), /source is not 1 to 128/],
     ["a ping without a target", rawFrame([], { kind: FrameKind.ping }), /target is not 1 to 128/],
     ["an empty name", rawFrame([{ name: "", v4: 1 }]), /name is not 1 to 128/],
     ["a name of 129 bytes", rawFrame([{ name: "x".repeat(129), v4: 1 }]), /name is not 1 to 128/],

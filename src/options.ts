@@ -1,0 +1,76 @@
+/**
+ * Options of a node. Only `name` is required. Durations are milliseconds; defaults are those of the LAN profile, which
+ * are memberlist's unless said otherwise; `wan` and `local` differ where the tables below say so.
+ */
+export interface GossipOptions {
+  /** Unique name in the cluster: 1 to 128 bytes of UTF-8 without control characters. */
+  readonly name: string;
+  /** Preset of timings: `lan` (default), `wan` for high latency, `local` for one machine. */
+  readonly profile?: Profile;
+  /** Where to listen, UDP and TCP: `host:port`, IPv4 or [IPv6]. Port 0 picks one. Default 0.0.0.0:7946. */
+  readonly bind?: string;
+  /** Address told to others, `host[:port]`, an IP. Default: the bound one; for a wildcard a private one is chosen. */
+  readonly advertise?: string;
+  /** Cluster name, at most 255 bytes. Clusters of different names never mix. Default "default". */
+  readonly cluster?: string;
+  /** Keys of 16, 24 or 32 bytes, the first seals. None (default): traffic is not encrypted. */
+  readonly keys?: readonly Uint8Array[];
+  /** Metadata told to all members, text or bytes, at most metaMaxBytes. Default empty. */
+  readonly meta?: Uint8Array | string;
+  /** Seed of all dice, for reproducible runs. Default: random. */
+  readonly seed?: number;
+  /** Socket back end: `auto` (default) takes what the platform does best. */
+  readonly backend?: Backend;
+
+  /** Time between probes. Range 10 to 3,600,000; 0 disables. Default 1,000 (wan 5,000). */
+  readonly probeIntervalMs?: number;
+  /** Wait for a direct ack; less than probeIntervalMs (E-05). Default 500 (wan 3,000, local 200). */
+  readonly probeTimeoutMs?: number;
+  /** Helpers asked to ping an unresponsive member. Range 0 to 32. Default 3 (local 1). */
+  readonly indirectChecks?: number;
+  /** Whether an unresponsive member is also pinged over TCP. Default true. */
+  readonly tcpPing?: boolean;
+  /** Time between gossip rounds. Range 10 to 60,000; 0 disables. Default 200 (wan 500, local 100). */
+  readonly gossipIntervalMs?: number;
+  /** Members gossiped to in each round. Range 1 to 64. Default 3 (wan 4). */
+  readonly gossipNodes?: number;
+  /** How long the dead still get gossip, and are remembered at least. Default 30,000 (wan 60,000, local 15,000). */
+  readonly gossipToTheDeadMs?: number;
+  /** A record is sent retransmitMult x ceil(log10(n + 1)) times. Range 1 to 64. Default 4 (local 2). */
+  readonly retransmitMult?: number;
+  /** Least suspicion: suspicionMult x max(1, log10 n) x probeIntervalMs. Range 1 to 64. Default 4 (wan 6, local 3). */
+  readonly suspicionMult?: number;
+  /** Longest suspicion as a multiple of the least. Range 1 to 64. Default 6. */
+  readonly suspicionMaxTimeoutMult?: number;
+  /** Bound of the health score plus 1; time-outs grow up to this factor. Range 1 to 64. Default 8. */
+  readonly awarenessMaxMultiplier?: number;
+  /** Time between full state syncs, longer from 33 members on. 0: none. Default 30,000 (wan 60,000, local 15,000). */
+  readonly pushPullIntervalMs?: number;
+  /** Deadline of one TCP exchange. Range 100 to 600,000. Default 10,000 (wan 30,000, local 1,000). */
+  readonly streamTimeoutMs?: number;
+  /** After so long dead, a name may be taken by another address. 0 (default): never. */
+  readonly deadReclaimMs?: number;
+  /** How long pings are answered while JavaScript is busy. 0: JavaScript must answer. Default 5,000. */
+  readonly stallToleranceMs?: number;
+  /** A node that hears nobody judges nobody, for at most this long. Default 60,000. */
+  readonly deafLimitMs?: number;
+  /** Largest datagram sent, header and seal included. Range 512 to 65,507. Default 1,400. */
+  readonly datagramBytes?: number;
+  /** Longest metadata of any member, in bytes. Range 0 to 4,096, and must fit a datagram. Default 512. */
+  readonly metaMaxBytes?: number;
+  /** Most records waiting, membership and messages each; then the most sent are dropped. Default 8,192. */
+  readonly queueRecords?: number;
+  /** Share of each datagram kept for user messages while some wait. Range 0 to 1. Default 0.25. */
+  readonly messageShare?: number;
+  /** Most members accepted in one state sync. Default 65,536. */
+  readonly maxSyncRecords?: number;
+  /** Inbound TCP exchanges served at once. Range 1 to 65,535. Default 128. */
+  readonly maxStreams?: number;
+  /** Longest reliable message, in bytes. Range 1 to 64 MiB. Default 4 MiB. */
+  readonly maxMessageBytes?: number;
+  /** How long leave() waits for the leave to spread. Default 5,000. */
+  readonly leaveTimeoutMs?: number;
+}
+
+export type Profile = "lan" | "wan" | "local";
+export type Backend = "auto" | "linux" | "posix";
