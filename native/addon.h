@@ -96,6 +96,8 @@ class EndpointObject : public Napi::ObjectWrap<EndpointObject> {
   void queueSuspect(const Napi::CallbackInfo& info);
   void queueDeath(const Napi::CallbackInfo& info);
   Napi::Value queueMessage(const Napi::CallbackInfo& info);
+  Napi::Value withdrawMessage(const Napi::CallbackInfo& info);
+  Napi::Value takeFinished(const Napi::CallbackInfo& info);
   void relay(const Napi::CallbackInfo& info);
   Napi::Value isQueued(const Napi::CallbackInfo& info);
   Napi::Value queueDepth(const Napi::CallbackInfo& info);

@@ -2,6 +2,10 @@
 
 namespace tattler::addon {
 
+static_assert(static_cast<int>(EndReason::limit) == wire::BroadcastEnd_sent);
+static_assert(static_cast<int>(EndReason::replaced) == wire::BroadcastEnd_replaced);
+static_assert(static_cast<int>(EndReason::pruned) == wire::BroadcastEnd_pruned);
+
 namespace {
 
 Napi::Boolean truth(const Napi::CallbackInfo& info, bool value) {
@@ -36,6 +40,8 @@ Napi::Function EndpointObject::define(Napi::Env env) {
                          InstanceMethod<&EndpointObject::queueSuspect>("queueSuspect"),
                          InstanceMethod<&EndpointObject::queueDeath>("queueDeath"),
                          InstanceMethod<&EndpointObject::queueMessage>("queueMessage"),
+                         InstanceMethod<&EndpointObject::withdrawMessage>("withdrawMessage"),
+                         InstanceMethod<&EndpointObject::takeFinished>("takeFinished"),
                          InstanceMethod<&EndpointObject::relay>("relay"),
                          InstanceMethod<&EndpointObject::isQueued>("isQueued"),
                          InstanceMethod<&EndpointObject::queueDepth>("queueDepth"),
@@ -127,7 +133,24 @@ void EndpointObject::queueDeath(const Napi::CallbackInfo& info) {
 
 Napi::Value EndpointObject::queueMessage(const Napi::CallbackInfo& info) {
   Endpoint* e = endpoint();
-  return truth(info, e && e->queueMessage(number(info, 0), wide(info, 1), bytesOf(info[3])));
+  return truth(info, e && e->queueMessage(number(info, 0), wide(info, 1), bytesOf(info[3]),
+                                          number(info, 4)));
+}
+
+Napi::Value EndpointObject::withdrawMessage(const Napi::CallbackInfo& info) {
+  Endpoint* e = endpoint();
+  return truth(info, e && e->queue().removeMessage(number(info, 0)));
+}
+
+Napi::Value EndpointObject::takeFinished(const Napi::CallbackInfo& info) {
+  Endpoint* e = endpoint();
+  const auto ends = e ? e->queue().takeFinished() : std::vector<Finished>{};
+  auto list = Napi::Uint32Array::New(info.Env(), ends.size() * 2);
+  for (size_t i = 0; i < ends.size(); ++i) {
+    list[2 * i] = ends[i].token;
+    list[2 * i + 1] = static_cast<uint32_t>(ends[i].reason);
+  }
+  return list;
 }
 
 void EndpointObject::relay(const Napi::CallbackInfo& info) {

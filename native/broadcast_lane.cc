@@ -59,7 +59,7 @@ void BroadcastLane::file(const Run& run) {
   entries_[run.first].previous = previous;
   entries_[previous].next = run.first;
   chunk.used |= bit;
-  chunk.head[bucket] = run.first;
+  if (isFirst || !isOldestFirst()) chunk.head[bucket] = run.first;
   tier.count += run.count;
   filed_ += run.count;
 }
@@ -144,7 +144,8 @@ uint32_t BroadcastLane::worst() const {
     for (const uint32_t place : tiers_[transmits].chunks) {
       if (place == kNone) continue;
       const Chunk& chunk = chunks_[place];
-      return entries_[chunk.head[std::countr_zero(chunk.used)]].previous;
+      const uint32_t head = chunk.head[std::countr_zero(chunk.used)];
+      return isOldestFirst() ? head : entries_[head].previous;
     }
   }
   return kNone;

@@ -10,10 +10,14 @@
 namespace tattler {
 
 // One class of records, in order. A record is filed under (transmits, size); one such bucket is a
-// ring list, the most recently filed first. Sizes are counted in units of 4 bytes. A fill takes
-// runs out of buckets and moves each on as a whole, so that a pick costs a step along a list.
+// ring list, the most recently filed first or last. Sizes are counted in units of 4 bytes. A fill
+// takes runs out of buckets and moves each on as a whole, so that a pick costs a step along a list.
 class BroadcastLane {
  public:
+  enum class Among : uint8_t { newestFirst, oldestFirst };
+
+  explicit BroadcastLane(Among equals) : equals_(equals) {}
+
   static constexpr uint32_t kNone = 0xffffffff;
   static constexpr uint32_t kMaxUnits = 16384;
 
@@ -46,7 +50,7 @@ class BroadcastLane {
     return static_cast<uint32_t>(static_cast<const Entry*>(record) - entries_.data());
   }
 
-  // In front of the bucket of its transmits and units.
+  // In the bucket of its transmits and units, as the newest there.
   void file(const Run& run);
   void unfile(uint32_t index);
   Run runOf(uint32_t index) const {
@@ -57,8 +61,9 @@ class BroadcastLane {
   Run take(size_t transmits, size_t budgetBytes, size_t overhead,
            std::vector<const Broadcast*>& picks);
 
-  // Last in order: most transmitted, smallest, least recently filed (M-139).
+  // Most transmitted, smallest, least recently filed (M-139).
   uint32_t worst() const;
+  bool isOldestFirst() const { return equals_ == Among::oldestFirst; }
   size_t tiers() const { return tiers_.size(); }
   size_t filed() const { return filed_; }
   size_t memoryBytes() const;
@@ -88,6 +93,7 @@ class BroadcastLane {
   void forget(uint16_t transmits, uint32_t count);
   void reset();
 
+  Among equals_;
   std::vector<Entry> entries_;
   std::vector<Tier> tiers_;  // by transmits
   std::vector<Chunk> chunks_;

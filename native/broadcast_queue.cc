@@ -11,8 +11,8 @@ namespace {
 constexpr uint64_t kMostTransmits = 1000;
 constexpr size_t kKeptIndexBytes = 4096;
 
-// Spreads neighbouring handles. It is a bijection, so an equal hash means the same subject.
-uint32_t hashOf(MemberHandle subject) { return subject * 0x9e3779b1u; }
+// Spreads neighbouring handles or tokens. It is a bijection, so an equal hash means the same one.
+uint32_t hashOf(uint32_t key) { return key * 0x9e3779b1u; }
 
 uint32_t transmitLimitFor(uint32_t retransmitMult, uint32_t members) {
   uint64_t digits = 0;
@@ -55,8 +55,8 @@ bool BroadcastQueue::push(Broadcast record) {
   // Room is made before, so that the newcomer is never the one to go.
   prune(lane, options_.queueRecords - 1);
   freeEnded();
-  const uint32_t index = lane.add(std::move(record));
-  if (isMembership) bySubject_.insert(hashOf(subject), index + 1);
+  const uint32_t place = lane.add(std::move(record));
+  index(lane.at(place), place);
   return true;
 }
 
@@ -81,8 +81,14 @@ std::span<const Broadcast* const> BroadcastQueue::fill(size_t budgetBytes,
   settleMessageCredit(used);
   left -= used;
   if (reserved > 0) take(membership_, left, overheadPerRecord);
-  // Backwards, so that what was first stays in front of what was taken later.
-  for (size_t i = runs_.size(); i-- > 0;) moveOn(*runs_[i].lane, runs_[i].run);
+  // What was first is to stay in front of what was taken later: it is filed last where the newest
+  // leads.
+  for (size_t i = runs_.size(); i-- > 0;) {
+    if (!runs_[i].lane->isOldestFirst()) moveOn(*runs_[i].lane, runs_[i].run);
+  }
+  for (const Taken& taken : runs_) {
+    if (taken.lane->isOldestFirst()) moveOn(*taken.lane, taken.run);
+  }
   counters_.sent += picks_.size();
   return picks_;
 }
@@ -148,6 +154,16 @@ bool BroadcastQueue::remove(MemberHandle subject) {
   return true;
 }
 
+bool BroadcastQueue::removeMessage(uint32_t token) {
+  freeEnded();
+  const uint32_t place = byToken_.find(hashOf(token), [](uint32_t) { return true; });
+  if (place == 0) return false;
+  messages_.unfile(place - 1);
+  end(messages_, place - 1, EndReason::replaced);
+  freeEnded();
+  return true;
+}
+
 bool BroadcastQueue::noteHeard(MemberHandle subject, RecordClass kind, uint32_t incarnation) {
   freeEnded();
   const uint32_t index = indexOfSubject(subject);
@@ -191,7 +207,7 @@ void BroadcastQueue::releaseAll(BroadcastLane& lane) {
 
 void BroadcastQueue::end(BroadcastLane& lane, uint32_t index, EndReason reason) {
   const Broadcast& record = lane.at(index);
-  if (&lane == &membership_) bySubject_.erase(hashOf(record.subject), index + 1);
+  unindex(record, index);
   count(record, reason);
   ended_.push_back(&record);
 }
@@ -203,6 +219,22 @@ void BroadcastQueue::count(const Broadcast& record, EndReason reason) {
   report(record.token, reason);
 }
 
+void BroadcastQueue::index(const Broadcast& record, uint32_t place) {
+  if (record.kind != RecordClass::message) {
+    bySubject_.insert(hashOf(record.subject), place + 1);
+  } else if (record.token != 0) {
+    byToken_.insert(hashOf(record.token), place + 1);
+  }
+}
+
+void BroadcastQueue::unindex(const Broadcast& record, uint32_t place) {
+  if (record.kind != RecordClass::message) {
+    bySubject_.erase(hashOf(record.subject), place + 1);
+  } else if (record.token != 0) {
+    byToken_.erase(hashOf(record.token), place + 1);
+  }
+}
+
 void BroadcastQueue::freeEnded() {
   for (const Broadcast* record : ended_) {
     if (options_.onFree) options_.onFree(*record);
@@ -210,22 +242,20 @@ void BroadcastQueue::freeEnded() {
     lane.free(lane.indexOf(record));
   }
   ended_.clear();
-  if (bySubject_.size() == 0 && bySubject_.memoryBytes() > kKeptIndexBytes) bySubject_.clear();
+  for (FlatIndex* index : {&bySubject_, &byToken_}) {
+    if (index->size() == 0 && index->memoryBytes() > kKeptIndexBytes) index->clear();
+  }
 }
 
 void BroadcastQueue::report(uint32_t token, EndReason reason) {
-  if (token == 0) return;
-  if (finished_.size() < kMostFinished) {
-    finished_.push_back({token, reason});
-  } else {
-    ++counters_.finishedLost;
-  }
+  if (token != 0) finished_.push_back({token, reason});
 }
 
 std::vector<Finished> BroadcastQueue::takeFinished() { return std::exchange(finished_, {}); }
 
 size_t BroadcastQueue::memoryBytes() const {
-  return membership_.memoryBytes() + messages_.memoryBytes() + bySubject_.memoryBytes();
+  return membership_.memoryBytes() + messages_.memoryBytes() + bySubject_.memoryBytes() +
+         byToken_.memoryBytes();
 }
 
 }  // namespace tattler

@@ -1,8 +1,9 @@
 // The transmit-limited broadcast queue (M-130 to M-139), used by one thread only.
 //
 // Order (M-131): fewest transmits first, then the largest that still fits, then the most recently
-// filed. (memberlist: the most recently pushed; that would cost a search per record sent.)
-// Membership records replace a queued one about the same subject (M-133); messages never do.
+// filed. (memberlist: the most recently pushed; that would cost a search per record sent.) Among
+// equal messages the oldest comes first, so that a stream of them cannot keep one waiting for ever.
+// Membership records replace a queued one about the same subject (M-133); messages by their token.
 // Unlike memberlist, messages have a share of every datagram (E-59): see `messageShare`.
 #pragma once
 
@@ -36,7 +37,6 @@ struct QueueCounters {
   uint64_t retired = 0;
   uint64_t replaced = 0;
   uint64_t pruned = 0;
-  uint64_t finishedLost = 0;  // tokens not reported because nobody fetched the earlier ones
 };
 
 class BroadcastQueue {
@@ -70,6 +70,8 @@ class BroadcastQueue {
   // The queued membership record about the subject, or null. Valid as long as a fill.
   const Broadcast* find(MemberHandle subject) const;
   bool remove(MemberHandle subject);
+  // Withdraws the queued message with this token, which is then reported as replaced.
+  bool removeMessage(uint32_t token);
   // Counts hearing this very record from another member as a transmit. False when not queued.
   bool noteHeard(MemberHandle subject, RecordClass kind, uint32_t incarnation);
 
@@ -80,13 +82,11 @@ class BroadcastQueue {
   size_t membershipDepth() const { return membership_.filed(); }
   size_t messageDepth() const { return messages_.filed(); }
   const QueueCounters& counters() const { return counters_; }
-  // Tokens of the records that ended since the last call (M-083).
+  // Tokens of the records that ended since the last call (M-083), in order.
   std::vector<Finished> takeFinished();
   size_t memoryBytes() const;
 
  private:
-  static constexpr size_t kMostFinished = 4096;
-
   struct Taken {
     BroadcastLane* lane;
     BroadcastLane::Run run;
@@ -106,15 +106,18 @@ class BroadcastQueue {
   void end(BroadcastLane& lane, uint32_t index, EndReason reason);
   void count(const Broadcast& record, EndReason reason);
   void replace(uint32_t index, Broadcast&& record);
+  void index(const Broadcast& record, uint32_t place);
+  void unindex(const Broadcast& record, uint32_t place);
   void freeEnded();
   void report(uint32_t token, EndReason reason);
 
   Options options_;
   uint32_t limit_;
   size_t messageCredit_ = 0;  // bytes of their share that messages did not get to use so far
-  BroadcastLane membership_;
-  BroadcastLane messages_;
+  BroadcastLane membership_{BroadcastLane::Among::newestFirst};
+  BroadcastLane messages_{BroadcastLane::Among::oldestFirst};
   FlatIndex bySubject_;
+  FlatIndex byToken_;  // messages that somebody waits for
   std::vector<const Broadcast*> picks_;
   std::vector<Taken> runs_;              // what the picks are made of
   std::vector<const Broadcast*> ended_;  // their slots stay readable until freeEnded()

@@ -179,7 +179,8 @@ void Endpoint::queueAccusation(RecordClass kind, MemberHandle subject, MemberHan
   push(std::move(record));
 }
 
-bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload) {
+bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload,
+                            uint32_t token) {
   if (payload.size() > maxMessageBytes()) return false;
   ContentParts content;
   content.sequence = sequence;
@@ -187,6 +188,7 @@ bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payloa
   Broadcast record;
   record.content = Content::make(content);
   record.from = origin;
+  record.token = token;
   record.kind = RecordClass::message;
   record.wireBytes = static_cast<uint32_t>(messageWireBytes(payload.size()));
   push(std::move(record));

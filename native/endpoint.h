@@ -64,7 +64,8 @@ class Endpoint {
   void queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation, Bytes meta);
   void queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
                        uint32_t incarnation, uint8_t evidence);
-  bool queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload);
+  // `token` is reported when the record has ended; 0: nobody waits.
+  bool queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload, uint32_t token = 0);
   // Queues what this record of the ring describes.
   void relay(const Record& record);
   BroadcastQueue& queue() { return queue_; }

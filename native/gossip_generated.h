@@ -222,6 +222,40 @@ inline const char *EnumNameRecordKind(RecordKind e) {
   return EnumNamesRecordKind()[index];
 }
 
+/// Why a queued broadcast is no longer sent.
+enum BroadcastEnd : uint8_t {
+  BroadcastEnd_sent = 0,
+  BroadcastEnd_replaced = 1,
+  BroadcastEnd_pruned = 2,
+  BroadcastEnd_MIN = BroadcastEnd_sent,
+  BroadcastEnd_MAX = BroadcastEnd_pruned
+};
+
+inline const BroadcastEnd (&EnumValuesBroadcastEnd())[3] {
+  static const BroadcastEnd values[] = {
+    BroadcastEnd_sent,
+    BroadcastEnd_replaced,
+    BroadcastEnd_pruned
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesBroadcastEnd() {
+  static const char * const names[4] = {
+    "sent",
+    "replaced",
+    "pruned",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNameBroadcastEnd(BroadcastEnd e) {
+  if (::flatbuffers::IsOutRange(e, BroadcastEnd_sent, BroadcastEnd_pruned)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesBroadcastEnd()[index];
+}
+
 /// Counters of one endpoint, in shared memory. Every reason to drop a datagram or a record has one.
 enum Counter : uint8_t {
   Counter_datagramsSent = 0,

@@ -64,6 +64,18 @@ export interface Message {
   readonly reliable: boolean;
 }
 
+/**
+ * What became of a broadcast: `sent` as often as retransmitMult asks for, which is not a receipt; `replaced` by a newer
+ * one; `pruned` from a full queue; `closed` with the node.
+ */
+export type BroadcastOutcome = "sent" | "replaced" | "pruned" | "closed";
+
+/** A broadcast on its way. */
+export interface Broadcast {
+  /** Settles when this node no longer sends it (M-083); alone in the cluster that takes until somebody joins. */
+  readonly finished: Promise<BroadcastOutcome>;
+}
+
 /** Events of a node and what their listeners get. */
 export interface NodeEvents {
   /** A member is new, or is back after it left. */

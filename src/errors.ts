@@ -38,6 +38,10 @@ const table = {
     message: "there is no member or address %s",
     remedy: "give the name of a member that this node knows, or an address as ip:port",
   },
+  TATTLER_PING_TIMEOUT: {
+    message: "%s did not answer a ping within %s ms",
+    remedy: "ask again, with more timeoutMs; one lost datagram says little, so look at the state of the member too",
+  },
   TATTLER_DATAGRAM_TOO_LARGE: {
     message: "%s bytes are more than the %s bytes that fit a datagram",
     remedy: "send it to one member with { reliable: true }, send less, or raise datagramBytes on every node",

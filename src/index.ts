@@ -1,5 +1,7 @@
 export type { Backend, GossipOptions, Profile } from "./config.js";
 export type {
+  Broadcast,
+  BroadcastOutcome,
   Conflict,
   Delegates,
   Member,
@@ -12,6 +14,15 @@ export type {
 } from "./delegates.js";
 export { type ErrorCode, TattlerError } from "./errors.js";
 export type { JoinAttempt, JoinResult } from "./io/join.js";
+export type { PingReply } from "./io/pings.js";
 export type { StreamStats } from "./io/streams.js";
-export { type CounterName, GossipNode, type JoinOptions, type NodeStats, type SendOptions } from "./node.js";
+export {
+  type BroadcastOptions,
+  type CounterName,
+  GossipNode,
+  type JoinOptions,
+  type NodeStats,
+  type PingOptions,
+  type SendOptions,
+} from "./node.js";
 export type { SwimStats } from "./swim/swim.js";

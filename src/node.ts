@@ -1,5 +1,5 @@
 import { type Config, checkMeta, type GossipOptions, resolveConfig } from "./config.js";
-import type { Delegates, Member, NodeEvent, NodeEventName, NodeEvents } from "./delegates.js";
+import type { Broadcast, Delegates, Member, NodeEvent, NodeEventName, NodeEvents } from "./delegates.js";
 import { tattlerError } from "./errors.js";
 import { EventHub } from "./event_stream.js";
 import { formatIp, parseAddress } from "./io/address.js";
@@ -8,6 +8,7 @@ import type { Host } from "./io/host.js";
 import { type JoinResult, joinAll } from "./io/join.js";
 import { loadAddon } from "./io/native.js";
 import { type OpenedNode, openNode } from "./io/open.js";
+import type { PingReply } from "./io/pings.js";
 import { resolve } from "./io/resolve.js";
 import type { StreamStats } from "./io/streams.js";
 import type { SwimStats } from "./swim/swim.js";
@@ -34,6 +35,20 @@ export interface SendOptions {
   /** Over TCP with a receipt instead of one datagram. Default false. */
   readonly reliable?: boolean;
   /** Deadline of a reliable send, in milliseconds. Default streamTimeoutMs. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface BroadcastOptions {
+  /**
+   * This node stops sending its earlier broadcast of the same name (M-022), of which some members then hear nothing:
+   * for news where only the latest counts. Default: none is replaced.
+   */
+  readonly replaces?: string;
+}
+
+export interface PingOptions {
+  /** How long to wait, in milliseconds. Default probeTimeoutMs. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -143,14 +158,16 @@ export class GossipNode {
   }
 
   /**
-   * Gossips a payload to all members; each gets it once, with high probability, none twice.
-   * Not to ourselves. Errors: TATTLER_DATAGRAM_TOO_LARGE (the most is `maxBroadcastBytes`), TATTLER_ARGUMENT_INVALID.
+   * Gossips a payload to all members; each gets it once, with high probability, none twice. Not to ourselves.
+   * `finished` of the result tells when this node no longer sends it.
+   * Errors: TATTLER_DATAGRAM_TOO_LARGE (the most is `maxBroadcastBytes`), TATTLER_ARGUMENT_INVALID.
    */
-  broadcast(payload: Uint8Array): void {
+  broadcast(payload: Uint8Array, options: BroadcastOptions = {}): Broadcast {
     const { host, driver } = this.#alive();
     checkPayload(payload);
-    const isQueued = driver.perform(host, () => host.payloads.broadcast(payload));
-    if (!isQueued) throw this.#tooLarge(payload);
+    const broadcast = driver.perform(host, () => host.payloads.broadcast(payload, options.replaces));
+    if (broadcast === null) throw this.#tooLarge(payload);
+    return broadcast;
   }
 
   /** Longest payload of broadcast() and of an unreliable send(), in bytes; follows from datagramBytes. */
@@ -172,6 +189,21 @@ export class GossipNode {
     const { ip, port } = await this.#resolveTarget(typeof to === "string" ? to : to.address, signal);
     if (options.reliable !== true) return this.#sendDatagram(ip, port, payload);
     return streams.sendMessage(formatIp(ip), port, payload, { timeoutMs, signal });
+  }
+
+  /**
+   * Asks one member for a sign of life, once, over UDP, and resolves to the round trip; nothing follows from silence
+   * but the error. Errors: TATTLER_MEMBER_UNKNOWN, TATTLER_PING_TIMEOUT, TATTLER_BUSY, TATTLER_ABORTED,
+   * TATTLER_ARGUMENT_INVALID when it is this node itself.
+   */
+  async ping(member: string | Member, options: PingOptions = {}): Promise<PingReply> {
+    const { host, driver, self } = this.#alive();
+    const name = typeof member === "string" ? member : member.name;
+    const target = driver.hub.find(name);
+    if (!host.swim.roster.has(target)) throw tattlerError("TATTLER_MEMBER_UNKNOWN", [name]);
+    if (target === self) throw badArgument("member", "it is this node itself", "name another member");
+    const { timeoutMs = this.#config.probeTimeoutMs, signal } = options;
+    return driver.perform(host, () => host.pings.ping(target, Math.min(timeoutMs, longestTimerMs), signal));
   }
 
   /**

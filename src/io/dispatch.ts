@@ -12,6 +12,8 @@ export interface Receiver {
   allowsAlive(reader: RingReader): boolean;
   /** The probed member answered directly. */
   handleRoundTrip(reader: RingReader, rttMs: number): void;
+  /** An ack that no probe waits for. */
+  handlePong(reader: RingReader): void;
 }
 
 /** Hands what the receive ring describes to the core it is for. */
@@ -45,6 +47,7 @@ export class Dispatcher {
       case RecordKind.ack: {
         const rttMs = swim.handleAck(nowMs, reader.from, reader.seq);
         if (rttMs >= 0) node.handleRoundTrip(reader, rttMs);
+        else node.handlePong(reader);
         return;
       }
       case RecordKind.nack:

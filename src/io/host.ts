@@ -13,6 +13,7 @@ import type { MemberRecord } from "../wire/records.js";
 import { formatAddress, formatIp } from "./address.js";
 import type { Driver, Hosted } from "./driver.js";
 import { Payloads } from "./payloads.js";
+import { Pings } from "./pings.js";
 import type { Streams, SyncReply } from "./streams.js";
 
 /** Tells user code what happened. Called only while no core is at work. */
@@ -38,6 +39,7 @@ export class Host implements Hosted {
   readonly endpoint: Endpoint;
   readonly swim: Swim;
   readonly payloads: Payloads;
+  readonly pings: Pings;
   /** Called after every turn that touched the node. */
   onSettle: (() => void) | null = null;
   onClose: (() => void) | null = null;
@@ -55,6 +57,7 @@ export class Host implements Hosted {
     const seed = config.seed ?? randomBytes(6).readUIntLE(0, 6);
     const identity = { handle: self, address: selfAddress, meta: config.meta };
     this.swim = new Swim(config, identity, this.#effects(), new Random(seed));
+    this.pings = new Pings(parts.driver.hub, endpoint, this.swim);
   }
 
   /** Queues a call into user code for when the core is at rest. */
@@ -86,9 +89,14 @@ export class Host implements Hosted {
     this.later(() => delegates.onRoundTrip?.(name, rttMs));
   }
 
+  handlePong(reader: RingReader): void {
+    this.pings.handleAck(reader);
+  }
+
   /** Calls in order; what a call brings about comes after what was waiting already. */
   settle(): void {
     if (this.#isSettling || this.isClosed) return;
+    this.payloads.settle();
     this.#isSettling = true;
     const pending = this.#pending;
     for (let i = 0; i < pending.length && !this.isClosed; i++) this.asks(pending[i] as () => void, undefined);

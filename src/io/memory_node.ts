@@ -84,7 +84,7 @@ export class MemoryNode implements Receiver, Scheduled {
 
   /** Gossips a payload. False when it can never fit a datagram. */
   broadcast(payload: Uint8Array): boolean {
-    return this.#network.perform(() => this.payloads.broadcast(payload));
+    return this.#network.perform(() => this.payloads.broadcast(payload) !== null);
   }
 
   updateMeta(meta: Uint8Array): void {
@@ -126,4 +126,6 @@ export class MemoryNode implements Receiver, Scheduled {
   }
 
   handleRoundTrip(): void {}
+
+  handlePong(): void {}
 }

@@ -74,6 +74,8 @@ async function closeNode(
 ): Promise<void> {
   host.isClosed = true;
   host.onClose?.();
+  host.payloads.close();
+  host.pings.close();
   driver.remove(host);
   host.endpoint.close();
   host.swim.stop();

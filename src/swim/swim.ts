@@ -374,6 +374,11 @@ export class Swim {
     return Math.max(atMs, this.#hearing.deafUntilMs());
   }
 
+  /** For a ping of the application's own, which the core neither sends nor judges. */
+  takeSeq(): number {
+    return this.#nextSeq();
+  }
+
   #nextSeq(): number {
     this.#seq = (this.#seq + 1) >>> 0 || 1;
     return this.#seq;

@@ -148,8 +148,21 @@ export interface Endpoint {
   queueAlive(subject: MemberHandle, address: AddressHandle, incarnation: number, meta: Uint8Array | null): void;
   queueSuspect(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
-  /** A user broadcast of `origin`; false when it can never fit a datagram. */
-  queueMessage(origin: MemberHandle, sequenceLow: number, sequenceHigh: number, payload: Uint8Array): boolean;
+  /**
+   * A user broadcast of `origin`; false when it can never fit a datagram. A token other than 0 is reported by
+   * takeFinished() once it is no longer sent; at most one queued message has it.
+   */
+  queueMessage(
+    origin: MemberHandle,
+    sequenceLow: number,
+    sequenceHigh: number,
+    payload: Uint8Array,
+    token: number,
+  ): boolean;
+  /** Stops sending the queued message with this token, which is reported as replaced. False when it has ended. */
+  withdrawMessage(token: number): boolean;
+  /** Pairs of token and BroadcastEnd since the last call, in order. */
+  takeFinished(): Uint32Array;
   /** Queues the alive, suspect, death or message at this ring index without decoding it. */
   relay(ringIndex: number): void;
   /** True while a membership record about the member waits in the queue. */

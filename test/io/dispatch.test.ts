@@ -49,7 +49,8 @@ function dispatchAll(swim: Partial<Record<keyof Swim, unknown>>, receiver: Parti
   const reader = new RingReader(loadAddon().layout, ring, slab);
   const dispatcher = new Dispatcher(hub);
   const core = { isStale: () => false, handleHeard: () => {}, ...swim } as unknown as Swim;
-  const node = { swim: core, handleMessage() {}, allowsAlive: () => true, handleRoundTrip() {}, ...receiver };
+  const silent = { handleMessage() {}, allowsAlive: () => true, handleRoundTrip() {}, handlePong() {} };
+  const node = { swim: core, ...silent, ...receiver };
   const count = hub.poll();
   const results: boolean[] = [];
   for (let i = 0; i < count; i++) {

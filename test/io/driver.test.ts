@@ -84,6 +84,7 @@ function newHosted(driver: Driver, name: string, onSettle: () => void = () => {}
     handleMessage: (reader) => void got.push(text(reader.payload())),
     allowsAlive: () => true,
     handleRoundTrip: () => {},
+    handlePong: () => {},
     settle: onSettle,
   };
   driver.add(node);

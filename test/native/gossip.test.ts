@@ -40,7 +40,7 @@ describe("gossip", () => {
     a.queueAlive(v6 as number, address6, 4_294_967_295, null);
     a.queueSuspect(suspect as number, hub.hub.find("a"), 3, Evidence.refused);
     a.queueDeath(dead as number, dead as number, 9, Evidence.farewell);
-    a.queueMessage(hub.hub.find("a"), 5, 6, Buffer.from("hello"));
+    a.queueMessage(hub.hub.find("a"), 5, 6, Buffer.from("hello"), 0);
     expect(a.gossip(toB)).toBe(5);
     const [datagram] = takeAll(hub.hub);
     expect(hub.hub.deliver(b.index, fromA, datagram?.bytes ?? new Uint8Array(), 12.5)).toBe(true);
@@ -77,7 +77,7 @@ describe("gossip", () => {
             if (kind === "alive6") a.queueAlive(subject, address6, 1, new Uint8Array(extra));
             if (kind === "suspect") a.queueSuspect(subject, hub.hub.find("a"), 1, 0);
             if (kind === "death") a.queueDeath(subject, subject, 1, 3);
-            if (kind === "message") a.queueMessage(hub.hub.find("a"), 1, 2, new Uint8Array(extra));
+            if (kind === "message") a.queueMessage(hub.hub.find("a"), 1, 2, new Uint8Array(extra), 0);
           }
           for (let i = 0; i < 5; i++) {
             a.gossip(toB);
@@ -129,7 +129,7 @@ describe("gossip", () => {
     const { a, toB } = setUp();
     a.setClusterSize(2000);
     queueAlives(a, 2000);
-    a.queueMessage(hub.hub.find("a"), 1, 1, new Uint8Array(200));
+    a.queueMessage(hub.hub.find("a"), 1, 1, new Uint8Array(200), 0);
     let datagrams = 0;
     while (a.messageDepth() > 0 && datagrams < 100) {
       a.gossip(toB);
@@ -143,9 +143,9 @@ describe("gossip", () => {
     const most = a.maxMessageBytes();
     const self = hub.hub.find("a");
     expect(a.message(toB, new Uint8Array(most + 1))).toBe(false);
-    expect(a.queueMessage(self, 1, 1, new Uint8Array(most + 1))).toBe(false);
+    expect(a.queueMessage(self, 1, 1, new Uint8Array(most + 1), 0)).toBe(false);
     expect(a.message(toB, new Uint8Array(most))).toBe(true);
-    expect(a.queueMessage(self, 1, 1, new Uint8Array(most))).toBe(true);
+    expect(a.queueMessage(self, 1, 1, new Uint8Array(most), 0)).toBe(true);
     expect(a.gossip(toB)).toBe(1);
     for (const datagram of takeAll(hub.hub)) expect(datagram.bytes.length).toBeLessThanOrEqual(1400);
   });

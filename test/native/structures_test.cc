@@ -266,6 +266,22 @@ void testOrder() {
   CHECK(queue.membershipDepth() == 3);
 }
 
+void testMessagesLeaveInTheirOrder() {
+  BroadcastQueue queue({.queueRecords = 3});
+  for (uint32_t i = 1; i <= 3; ++i) queue.push(record(RecordClass::message, i, 24, i));
+  CHECK((subjects(queue.fill(48)) == List{1, 2}));
+  CHECK((subjects(queue.fill(48)) == List{3, 1}));
+  CHECK((subjects(queue.fill(48)) == List{2, 3}));
+  CHECK(queue.removeMessage(2) && !queue.removeMessage(2) && !queue.removeMessage(0));
+  queue.push(record(RecordClass::message, 4, 24, 4));
+  queue.push(record(RecordClass::message, 5, 24, 5));  // makes 1 go: as often sent as 3, but older
+  CHECK((subjects(queue.fill(200)) == List{4, 5, 3}));
+  const std::vector<Finished> ends = queue.takeFinished();
+  CHECK(ends.size() == 2);
+  CHECK(ends[0].token == 2 && ends[0].reason == EndReason::replaced);
+  CHECK(ends[1].token == 1 && ends[1].reason == EndReason::pruned);
+}
+
 void testReplaceAndReport() {
   int freed = 0;
   BroadcastQueue queue({.queueRecords = 3, .onFree = [&](const Broadcast&) { ++freed; }});
@@ -364,6 +380,7 @@ int main() {
   testReplayEviction();
   testTransmitLimit();
   testOrder();
+  testMessagesLeaveInTheirOrder();
   testReplaceAndReport();
   testHeardCountsAsSent();
   testMessageShare();

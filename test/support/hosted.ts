@@ -63,6 +63,8 @@ export class ScriptedHost implements Hosted {
     return true;
   }
 
+  handlePong(): void {}
+
   handleRoundTrip(_reader: RingReader, rttMs: number): void {
     this.#note("roundTrip", [rttMs]);
   }

@@ -152,7 +152,7 @@ describe("the reader of the receive ring", () => {
   it("tells direct messages from broadcasts and reads all 64 bits of their sequence", () => {
     a.message(toB, new Uint8Array(0));
     expect(only((one) => [one.isDirect, one.from, one.payload().length])).toEqual([true, hub.find("a"), 0]);
-    a.queueMessage(hub.intern("origin"), 0xfffffffe, 0x89abcdef, Buffer.from("x"));
+    a.queueMessage(hub.intern("origin"), 0xfffffffe, 0x89abcdef, Buffer.from("x"), 0);
     a.gossip(toB);
     const got = only((one) => [one.isDirect, one.from, one.sequenceLow, one.sequenceHigh]);
     expect(got).toEqual([false, hub.find("origin"), 0xfffffffe, 0x89abcdef]);
