@@ -18,6 +18,7 @@ export function openEndpoint({ hub }: HubMemory, name: string, keyring: Keyring 
     cluster: "bench",
     keyring,
     stallToleranceMs: 5000,
+    pingsPerSecond: 0,
     datagramBytes: 1400,
     retransmitMult: 4,
     queueRecords: 8192,

@@ -32,6 +32,7 @@ Napi::Object describeLayout(Napi::Env env) {
   set("headerBytes", kHeaderBytes);
   set("tagBytes", kTagBytes);
   set("countersPerEndpoint", wire::Counter_count);
+  set("maxAckPayloadBytes", kMaxAckPayloadBytes);
   layout.Freeze();
   return layout;
 }

@@ -95,6 +95,8 @@ class EndpointObject : public Napi::ObjectWrap<EndpointObject> {
   void queueAlive(const Napi::CallbackInfo& info);
   void queueSuspect(const Napi::CallbackInfo& info);
   void queueDeath(const Napi::CallbackInfo& info);
+  void setAckPayload(const Napi::CallbackInfo& info);
+  void setEncryption(const Napi::CallbackInfo& info);
   Napi::Value queueMessage(const Napi::CallbackInfo& info);
   Napi::Value withdrawMessage(const Napi::CallbackInfo& info);
   Napi::Value takeFinished(const Napi::CallbackInfo& info);

@@ -49,6 +49,8 @@ Napi::Function EndpointObject::define(Napi::Env env) {
                          InstanceMethod<&EndpointObject::maxMessageBytes>("maxMessageBytes"),
                          InstanceMethod<&EndpointObject::setClusterSize>("setClusterSize"),
                          InstanceMethod<&EndpointObject::setDigest>("setDigest"),
+                         InstanceMethod<&EndpointObject::setAckPayload>("setAckPayload"),
+                         InstanceMethod<&EndpointObject::setEncryption>("setEncryption"),
                          InstanceMethod<&EndpointObject::seal>("seal"),
                          InstanceMethod<&EndpointObject::open>("open"),
                          InstanceMethod<&EndpointObject::close>("close"),
@@ -85,7 +87,7 @@ Napi::Value EndpointObject::pingAndAccuse(const Napi::CallbackInfo& info) {
 
 Napi::Value EndpointObject::ack(const Napi::CallbackInfo& info) {
   Endpoint* e = endpoint();
-  return truth(info, e && e->sendAck(number(info, 0), number(info, 1)));
+  return truth(info, e && e->sendAck(number(info, 0), number(info, 1), info[2].ToBoolean()));
 }
 
 Napi::Value EndpointObject::nack(const Napi::CallbackInfo& info) {
@@ -183,6 +185,17 @@ void EndpointObject::setClusterSize(const Napi::CallbackInfo& info) {
 
 void EndpointObject::setDigest(const Napi::CallbackInfo& info) {
   if (Endpoint* e = endpoint()) e->setDigest(wide(info, 0));
+}
+
+void EndpointObject::setAckPayload(const Napi::CallbackInfo& info) {
+  Endpoint* e = endpoint();
+  if (e && !e->setAckPayload(bytesOf(info[0]))) {
+    Napi::RangeError::New(info.Env(), "the ack payload is too long").ThrowAsJavaScriptException();
+  }
+}
+
+void EndpointObject::setEncryption(const Napi::CallbackInfo& info) {
+  if (Endpoint* e = endpoint()) e->setEncryption(info[0].ToBoolean(), info[1].ToBoolean());
 }
 
 // --- stream chunks

@@ -247,6 +247,7 @@ Napi::Value HubObject::open(const Napi::CallbackInfo& info) {
     config.keyring = KeyringObject::Unwrap(given.Get("keyring").As<Napi::Object>())->keyring();
   }
   config.stallToleranceMs = realOf(given, "stallToleranceMs");
+  config.pingsPerSecond = realOf(given, "pingsPerSecond");
   config.datagramBytes = sizeOf(given, "datagramBytes");
   config.retransmitMult = static_cast<uint32_t>(sizeOf(given, "retransmitMult"));
   config.queueRecords = static_cast<uint32_t>(sizeOf(given, "queueRecords"));

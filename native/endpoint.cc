@@ -40,7 +40,7 @@ Endpoint::Endpoint(uint32_t index, EndpointConfig config, EndpointParts parts, C
       envelope_(config_.cluster, config_.keyring != nullptr),
       io_{KeyView(config_.keyring), &parts_.ioCiphers},
       streams_{KeyView(config_.keyring), &parts_.streamCiphers},
-      parser_(parts_.interner, parts_.ring),
+      parser_(parts_.interner, parts_.ring, parts_.limiter),
       queue_(queueOptions(config_, parts_.interner)) {
   parts_.interner.retain(config_.self);
 }
@@ -84,8 +84,9 @@ bool Endpoint::sendAccusingPing(AddressHandle to, MemberHandle target, uint32_t 
   return transmit(to, composer.finish(), true);
 }
 
-bool Endpoint::sendAck(AddressHandle to, uint32_t seq) {
-  startBody().ack(seq);
+bool Endpoint::sendAck(AddressHandle to, uint32_t seq, bool isOwn) {
+  AckPayload::Copy payload;
+  startBody().ack(seq, isOwn ? ackPayload_.copyTo(payload) : Bytes{});
   return transmitToppedUp(to);
 }
 
@@ -300,9 +301,14 @@ std::optional<PendingAck> Endpoint::receive(const Address& source, Bytes datagra
     return std::nullopt;
   }
   const bool mayAnswer = config_.stallToleranceMs > 0;
-  const ParseContext context{index_,       config_.selfId,        source,
-                             receivedAtMs, mayAnswer && !stalled, mayAnswer && stalled,
-                             counters_};
+  const ParseContext context{.endpoint = index_,
+                             .self = config_.selfId,
+                             .source = source,
+                             .receivedAtMs = receivedAtMs,
+                             .answersPings = mayAnswer && !stalled,
+                             .isStalled = mayAnswer && stalled,
+                             .pingsPerSecond = config_.pingsPerSecond,
+                             .counters = counters_};
   std::optional<PendingAck> pendingAck;
   if (!parser_.parse(context, slab.first(kPrefixBytes), {body, bodyBytes}, pendingAck)) {
     counters_.add(wire::Counter_dropMalformed);
@@ -316,7 +322,14 @@ bool Endpoint::parseBody(Bytes body, double nowMs) {
   const MutableBytes slab = parts_.ring.reserve(kPrefixBytes + body.size());
   if (slab.empty()) return false;
   std::ranges::copy(body, slab.begin() + kPrefixBytes);
-  const ParseContext context{index_, config_.selfId, config_.bind, nowMs, true, false, counters_};
+  const ParseContext context{.endpoint = index_,
+                             .self = config_.selfId,
+                             .source = config_.bind,
+                             .receivedAtMs = nowMs,
+                             .answersPings = true,
+                             .isStalled = false,
+                             .pingsPerSecond = 0,
+                             .counters = counters_};
   std::optional<PendingAck> ignored;
   const Bytes copy{slab.data() + kPrefixBytes, body.size()};
   return parser_.parse(context, slab.first(kPrefixBytes), copy, ignored);
@@ -350,7 +363,8 @@ size_t Endpoint::sealDatagram(Bytes body, uint8_t* out) {
 
 size_t Endpoint::sealAck(uint32_t seq, Composer& composer, uint8_t* out) {
   composer.start(config_.selfId, digest_.load(std::memory_order_relaxed));
-  composer.ack(seq);
+  AckPayload::Copy payload;
+  composer.ack(seq, ackPayload_.copyTo(payload));
   counters_.add(wire::Counter_instantAcks);
   return sealDatagram(composer.finish(), out);
 }

@@ -4,9 +4,11 @@
 
 #include <atomic>
 
+#include "ack_payload.h"
 #include "counters.h"
 #include "envelope.h"
 #include "packet_parser.h"
+#include "ping_limiter.h"
 #include "replay_window.h"
 #include "transmit_ring.h"
 
@@ -19,6 +21,7 @@ struct EndpointConfig {
   std::string cluster;
   std::shared_ptr<const Keyring> keyring;
   double stallToleranceMs = 0;
+  double pingsPerSecond = 0;
   size_t datagramBytes = 1400;
   uint32_t retransmitMult = 4;
   uint32_t queueRecords = 4096;
@@ -33,6 +36,7 @@ struct EndpointParts {
   Composer& composer;          // JS thread
   CipherCache& ioCiphers;      // I/O thread
   CipherCache& streamCiphers;  // JS thread
+  PingLimiter& limiter;        // I/O thread
 };
 
 class Endpoint {
@@ -52,7 +56,7 @@ class Endpoint {
   bool sendPing(AddressHandle to, MemberHandle target, uint32_t seq);
   bool sendAccusingPing(AddressHandle to, MemberHandle target, uint32_t seq, uint32_t incarnation,
                         uint8_t evidence);
-  bool sendAck(AddressHandle to, uint32_t seq);
+  bool sendAck(AddressHandle to, uint32_t seq, bool isOwn);
   bool sendNack(AddressHandle to, uint32_t seq);
   bool sendPingRequest(AddressHandle to, MemberHandle target, AddressHandle address, uint32_t seq);
   // Records sent; 0: the queue is empty; -1: the transmit ring is full.
@@ -71,6 +75,11 @@ class Endpoint {
   BroadcastQueue& queue() { return queue_; }
   size_t maxMessageBytes() const;
   void setDigest(uint64_t digest) { digest_.store(digest, std::memory_order_relaxed); }
+  // False when it is longer than kMaxAckPayloadBytes.
+  bool setAckPayload(Bytes payload) { return ackPayload_.set(payload); }
+  void setEncryption(bool verifyIncoming, bool encryptOutgoing) {
+    envelope_.setEncryption(verifyIncoming, encryptOutgoing);
+  }
 
   // --- JS thread: stream chunks.
 
@@ -114,6 +123,7 @@ class Endpoint {
   ReplayWindow replay_;
   PacketParser parser_;
   std::atomic<uint64_t> digest_{0};
+  AckPayload ackPayload_;
   BroadcastQueue queue_;
 };
 

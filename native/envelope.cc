@@ -53,10 +53,12 @@ uint32_t checksum(const Associated& associated, Bytes body) {
 
 }  // namespace
 
-Envelope::Envelope(const std::string& cluster, bool isSealing)
+Envelope::Envelope(const std::string& cluster, bool hasKeys)
     : cluster_(cluster.substr(0, kMaxClusterBytes)),
       clusterTag_(blake2bPrefix(this->cluster())),
-      isSealing_(isSealing),
+      hasKeys_(hasKeys),
+      seals_(hasKeys),
+      acceptsPlain_(!hasKeys),
       bootId_(randomBootId()) {}
 
 bool Envelope::isOwn(uint64_t bootId) const {
@@ -65,19 +67,20 @@ bool Envelope::isOwn(uint64_t bootId) const {
 
 size_t Envelope::seal(SealingView& view, Bytes body, Bytes context, uint8_t* out) {
   if (context.size() > kMaxContextBytes) return 0;
+  const bool isSealing = seals_.load(std::memory_order_relaxed);
   const KeyPtr* key = view.keys.primary();
-  if (isSealing_ && !key) return 0;
+  if (isSealing && !key) return 0;
   const uint64_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
   Header header;
-  header.flags = isSealing_ ? kFlagSealed : kFlagChecksum;
+  header.flags = isSealing ? kFlagSealed : kFlagChecksum;
   header.clusterTag = clusterTag_;
-  header.keyId = isSealing_ ? (*key)->id() : 0;
+  header.keyId = isSealing ? (*key)->id() : 0;
   header.bootId = bootId_ + (ticket >> 32);
   header.counter = static_cast<uint32_t>(ticket);
   header.write(out);
   const Associated associated({out, kHeaderBytes}, cluster(), context);
   uint8_t* sealed = out + kHeaderBytes;
-  if (!isSealing_) {
+  if (!isSealing) {
     std::memcpy(sealed, body.data(), body.size());
     const uint32_t crc = checksum(associated, body);
     std::memcpy(sealed + body.size(), &crc, sizeof crc);
@@ -95,8 +98,10 @@ std::optional<wire::Counter> Envelope::refusalOf(const Header& header, size_t by
   if ((header.flags & ~kKnownFlags) != 0 || sealed == checksummed) return wire::Counter_dropFlags;
   if (header.clusterTag != clusterTag_) return wire::Counter_dropCluster;
   if (isOwn(header.bootId)) return wire::Counter_dropOwn;
-  if (isSealing_ && !sealed) return wire::Counter_dropPlaintext;
-  if (!isSealing_ && sealed) return wire::Counter_dropSealed;
+  if (!sealed && !acceptsPlain_.load(std::memory_order_relaxed)) {
+    return wire::Counter_dropPlaintext;
+  }
+  if (sealed && !hasKeys_) return wire::Counter_dropSealed;
   const size_t trailer = sealed ? kTagBytes : kChecksumBytes;
   if (bytes < kHeaderBytes + trailer) return wire::Counter_dropTruncated;
   return std::nullopt;
@@ -110,7 +115,7 @@ std::variant<Envelope::Opened, wire::Counter> Envelope::open(SealingView& view, 
   if (const auto refusal = refusalOf(header, datagram.size())) return *refusal;
   const Associated associated(datagram.first(kHeaderBytes), cluster(), context);
   const Bytes sealed = datagram.subspan(kHeaderBytes);
-  if (!isSealing_) {
+  if ((header.flags & kFlagSealed) == 0) {
     const Bytes body = sealed.first(sealed.size() - kChecksumBytes);
     uint32_t expected = 0;
     std::memcpy(&expected, sealed.data() + body.size(), sizeof expected);

@@ -19,7 +19,14 @@ struct SealingView {
 
 class Envelope {
  public:
-  Envelope(const std::string& cluster, bool isSealing);
+  Envelope(const std::string& cluster, bool hasKeys);
+
+  // The steps of a roll-out of encryption (M-188): with keys, plaintext may still be accepted and
+  // still be sent. Any thread; without keys it changes nothing.
+  void setEncryption(bool verifyIncoming, bool encryptOutgoing) {
+    acceptsPlain_.store(!hasKeys_ || !verifyIncoming, std::memory_order_relaxed);
+    seals_.store(hasKeys_ && encryptOutgoing, std::memory_order_relaxed);
+  }
 
   static constexpr size_t kMaxClusterBytes = 255;
   static constexpr size_t kMaxContextBytes = 1024;
@@ -47,7 +54,9 @@ class Envelope {
 
   std::string cluster_;
   uint32_t clusterTag_;
-  bool isSealing_;
+  bool hasKeys_;
+  std::atomic<bool> seals_;
+  std::atomic<bool> acceptsPlain_;
   uint64_t bootId_;
   // Lower half: the next counter. Upper half: how often it wrapped; each wrap takes a new boot id.
   std::atomic<uint64_t> next_{0};

@@ -297,12 +297,13 @@ enum Counter : uint8_t {
   Counter_framesSealed = 36,
   Counter_framesOpened = 37,
   Counter_framesRejected = 38,
-  Counter_count = 39,
+  Counter_dropRateLimited = 39,
+  Counter_count = 40,
   Counter_MIN = Counter_datagramsSent,
   Counter_MAX = Counter_count
 };
 
-inline const Counter (&EnumValuesCounter())[40] {
+inline const Counter (&EnumValuesCounter())[41] {
   static const Counter values[] = {
     Counter_datagramsSent,
     Counter_bytesSent,
@@ -343,13 +344,14 @@ inline const Counter (&EnumValuesCounter())[40] {
     Counter_framesSealed,
     Counter_framesOpened,
     Counter_framesRejected,
+    Counter_dropRateLimited,
     Counter_count
   };
   return values;
 }
 
 inline const char * const *EnumNamesCounter() {
-  static const char * const names[41] = {
+  static const char * const names[42] = {
     "datagramsSent",
     "bytesSent",
     "sendBatches",
@@ -389,6 +391,7 @@ inline const char * const *EnumNamesCounter() {
     "framesSealed",
     "framesOpened",
     "framesRejected",
+    "dropRateLimited",
     "count",
     nullptr
   };

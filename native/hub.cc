@@ -72,7 +72,8 @@ Hub::OpenResult Hub::open(EndpointConfig config) {
   uint64_t* counters = options_.counters + size_t{*index} * wire::Counter_count;
   std::fill_n(counters, static_cast<size_t>(wire::Counter_count), uint64_t{0});
   options_.heardMs[*index] = 0;
-  const EndpointParts parts{interner_, ring_, transmit_, composer_, ioCiphers_, streamCiphers_};
+  const EndpointParts parts{interner_, ring_, transmit_, composer_, ioCiphers_, streamCiphers_,
+                            limiter_};
   result.endpoint = std::make_shared<Endpoint>(*index, std::move(config), parts,
                                                Counters(counters), options_.heardMs + *index);
   endpoints_[*index] = result.endpoint;
@@ -112,7 +113,7 @@ bool Hub::deliver(uint32_t index, AddressHandle source, Bytes datagram, double n
   if (!endpoint || !from) return false;
   const uint64_t before = ring_.writePosition();
   const auto ack = endpoint->receive(*from, datagram, nowMs, false);
-  if (ack) endpoint->sendAck(source, ack->seq);
+  if (ack) endpoint->sendAck(source, ack->seq, true);
   return ring_.writePosition() != before;
 }
 

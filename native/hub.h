@@ -75,6 +75,7 @@ class Hub {
   Composer composer_;
   CipherCache ioCiphers_;
   CipherCache streamCiphers_;
+  PingLimiter limiter_;  // I/O thread
   std::unique_ptr<IoThread> io_;
   std::vector<std::shared_ptr<Endpoint>> endpoints_;
   // Indices are reused only when no record in the ring names the old endpoint.

@@ -182,7 +182,7 @@ bool IoThread::isStalled(const Endpoint& endpoint, double nowMs) const {
 }
 
 void IoThread::answer(const Served& served, const Address& to, PendingAck ack) {
-  constexpr size_t kMostAckBytes = 256;
+  constexpr size_t kMostAckBytes = 256 + kMaxAckPayloadBytes;
   if (!answers_.hasRoom(kMostAckBytes)) flushAnswers(served);
   uint8_t* out = answers_.arena.get() + answers_.used;
   const size_t bytes = served.endpoint->sealAck(ack.seq, composer_, out);

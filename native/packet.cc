@@ -68,7 +68,7 @@ void Composer::message(MemberId origin, uint64_t sequence, bool direct, Bytes pa
 size_t Composer::fixedBytes() const {
   size_t bytes = kEnvelopeWireBytes;
   if (ping_) bytes += sizeof(wire::Ping);
-  if (ackSeq_) bytes += 24;
+  if (ackSeq_) bytes += 24 + roundUp(4 + ackPayload_.size(), 4);
   if (nack_) bytes += sizeof(wire::Nack);
   if (request_) bytes += 48;
   return bytes;
@@ -142,13 +142,20 @@ flatbuffers::Offset<wire::PingRequest> Composer::buildRequest() {
                                  isV4 ? nullptr : &v6);
 }
 
+flatbuffers::Offset<wire::Ack> Composer::buildAck() {
+  if (!ackSeq_) return 0;
+  const auto payload =
+      ackPayload_.empty() ? 0 : builder_.CreateVector(ackPayload_.data(), ackPayload_.size());
+  return wire::CreateAck(builder_, *ackSeq_, payload);
+}
+
 Bytes Composer::build() {
   const auto suspects = suspects_.empty() ? 0 : builder_.CreateVectorOfStructs(suspects_);
   const auto deaths = deaths_.empty() ? 0 : builder_.CreateVectorOfStructs(deaths_);
   const auto alives = alives_.empty() ? 0 : builder_.CreateVector(alives_);
   const auto messages = messages_.empty() ? 0 : builder_.CreateVector(messages_);
   const auto request = buildRequest();
-  const auto ack = ackSeq_ ? wire::CreateAck(builder_, *ackSeq_) : 0;
+  const auto ack = buildAck();
   builder_.Finish(wire::CreatePacket(builder_, source_, digest_, ping_ ? &*ping_ : nullptr, ack,
                                      nack_ ? &*nack_ : nullptr, request, suspects, deaths, alives,
                                      messages));

@@ -54,7 +54,11 @@ class Composer {
   void start(MemberId source, uint64_t digest);
 
   void ping(MemberId target, uint32_t seq) { ping_ = wire::Ping(target, seq); }
-  void ack(uint32_t seq) { ackSeq_ = seq; }
+  // `payload` must last until finish().
+  void ack(uint32_t seq, Bytes payload) {
+    ackSeq_ = seq;
+    ackPayload_ = payload;
+  }
   void nack(uint32_t seq) { nack_ = wire::Nack(seq); }
   void pingRequest(MemberId target, const Address& address, uint32_t seq) {
     request_ = Request{target, address, seq};
@@ -82,6 +86,7 @@ class Composer {
   void addAccusation(const Broadcast& record);
   Bytes build();
   flatbuffers::Offset<wire::PingRequest> buildRequest();
+  flatbuffers::Offset<wire::Ack> buildAck();
 
   const Interner& interner_;
   flatbuffers::FlatBufferBuilder builder_;
@@ -89,6 +94,7 @@ class Composer {
   uint64_t digest_ = 0;
   std::optional<wire::Ping> ping_;
   std::optional<uint32_t> ackSeq_;
+  Bytes ackPayload_;
   std::optional<wire::Nack> nack_;
   std::optional<Request> request_;
   std::vector<wire::Accusation> suspects_;

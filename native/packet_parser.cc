@@ -129,13 +129,22 @@ void PacketParser::describeProbes(const Frame& frame, const wire::Packet& packet
     if (record) record->seq = nack->seq();
   }
   describePing(frame, packet, pendingAck);
-  if (const wire::PingRequest* request = packet.ping_request()) {
+  const wire::PingRequest* request = packet.ping_request();
+  if (request && mayPing(frame.context)) {
     Record* record = append(frame, wire::RecordKind_pingRequest, request, 0, dropped);
     if (!record) return;
     record->seq = request->seq();
     record->subject = interner_.findId(request->target());
     record->address = interner_.findAddress(*fromWire(request->v4(), request->v6()));
   }
+}
+
+// Each makes us send: a source that asks more often than any member needs is not served.
+bool PacketParser::mayPing(const ParseContext& context) {
+  const bool isAdmitted = limiter_.admit(context.endpoint, context.source, context.receivedAtMs,
+                                         context.pingsPerSecond);
+  if (!isAdmitted) Counters(context.counters).add(wire::Counter_dropRateLimited);
+  return isAdmitted;
 }
 
 void PacketParser::describePing(const Frame& frame, const wire::Packet& packet,
@@ -148,6 +157,7 @@ void PacketParser::describePing(const Frame& frame, const wire::Packet& packet,
     counters.add(wire::Counter_dropWrongTarget);
     return;
   }
+  if (!mayPing(frame.context)) return;
   if (frame.context.answersPings) pendingAck = PendingAck{ping->seq()};
   if (frame.context.isStalled) counters.add(wire::Counter_stalledPings);
   Record* record =

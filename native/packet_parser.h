@@ -5,6 +5,7 @@
 
 #include "counters.h"
 #include "interner.h"
+#include "ping_limiter.h"
 #include "receive_ring.h"
 
 namespace tattler {
@@ -21,6 +22,7 @@ struct ParseContext {
   bool answersPings;
   // JavaScript has not drained for so long that pings are left unanswered.
   bool isStalled;
+  double pingsPerSecond;
   Counters counters;
 };
 
@@ -31,7 +33,8 @@ struct PendingAck {
 
 class PacketParser {
  public:
-  PacketParser(const Interner& interner, ReceiveRing& ring) : interner_(interner), ring_(ring) {}
+  PacketParser(const Interner& interner, ReceiveRing& ring, PingLimiter& limiter)
+      : interner_(interner), ring_(ring), limiter_(limiter) {}
 
   // `body` lies in the ring's reservation, right after the prefix. Publishes one record for each
   // thing it holds. False: not a valid packet, and nothing was published.
@@ -42,6 +45,7 @@ class PacketParser {
   struct Frame;  // what all records of one packet share
 
   bool isSane(const wire::Packet& packet) const;
+  bool mayPing(const ParseContext& context);
   void describeProbes(const Frame& frame, const wire::Packet& packet,
                       std::optional<PendingAck>& pendingAck);
   void describePing(const Frame& frame, const wire::Packet& packet,
@@ -55,6 +59,7 @@ class PacketParser {
 
   const Interner& interner_;
   ReceiveRing& ring_;
+  PingLimiter& limiter_;
 };
 
 }  // namespace tattler

@@ -39,6 +39,7 @@ const numbers = {
   streamTimeoutMs: { lan: 10_000, wan: 30_000, local: 1000, min: 100, max: 600_000 },
   deadReclaimMs: { lan: 0, min: 0, max: 24 * hourMs },
   stallToleranceMs: { lan: 5000, min: 0, max: hourMs },
+  pingsPerSecond: { lan: 100, min: 1, max: 1_000_000, zero: true },
   deafLimitMs: { lan: 60_000, min: 0, max: hourMs },
   datagramBytes: { lan: 1400, min: 512, max: 65_507 },
   metaMaxBytes: { lan: 512, min: 0, max: 4096 },
@@ -65,6 +66,8 @@ const others = [
   "seed",
   "backend",
   "tcpPing",
+  "verifyIncoming",
+  "encryptOutgoing",
 ] as const;
 
 /** The names of all options. */
@@ -97,6 +100,8 @@ export function resolveConfig(options: GossipOptions): Config {
     seed: options.seed === undefined ? null : checkSeed(options.seed),
     backend: oneOf("backend", options.backend ?? "auto", backends),
     tcpPing: checkBoolean("tcpPing", options.tcpPing ?? true),
+    verifyIncoming: checkBoolean("verifyIncoming", options.verifyIncoming ?? true),
+    encryptOutgoing: checkBoolean("encryptOutgoing", options.encryptOutgoing ?? true),
   });
 }
 
@@ -107,9 +112,11 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
   }
   switch (name) {
     case "tcpPing":
+    case "verifyIncoming":
+    case "encryptOutgoing":
       if (text !== "true" && text !== "false")
         throw invalid(name, `${quoted(text)} is not a boolean`, "give true or false");
-      return { tcpPing: text === "true" };
+      return { [name]: text === "true" };
     case "profile":
       return { profile: oneOf(name, text, profiles) };
     case "backend":

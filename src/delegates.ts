@@ -19,8 +19,11 @@ export interface Delegates {
   allowAlive?(member: MemberClaim): boolean;
   /** A known name is claimed by another address; the claim was ignored (M-086). */
   onConflict?(conflict: Conflict): void;
-  /** A probe was answered directly, after so many milliseconds (M-089). */
-  onRoundTrip?(member: string, rttMs: number): void;
+  /**
+   * A probe was answered directly, after so many milliseconds (M-089).
+   * @param payload what the member gave to setAckPayload(); mostly empty.
+   */
+  onRoundTrip?(member: string, rttMs: number, payload: Uint8Array): void;
 }
 
 /** A member as somebody else claims it to be. */

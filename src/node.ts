@@ -158,6 +158,26 @@ export class GossipNode {
   }
 
   /**
+   * What this node puts into its acks from now on, for the onRoundTrip delegates of those who probe it (M-089).
+   * Errors: TATTLER_ARGUMENT_INVALID beyond 256 bytes.
+   */
+  setAckPayload(payload: Uint8Array): void {
+    const { host } = this.#alive();
+    checkPayload(payload);
+    const most = loadAddon().layout.maxAckPayloadBytes;
+    if (payload.length > most) throw badArgument("payload", `it has ${payload.length} bytes`, `give at most ${most}`);
+    host.endpoint.setAckPayload(payload);
+  }
+
+  /**
+   * Takes a step of a roll-out of encryption (M-188) without a restart; starts out as the options of these names say.
+   * Without keys it changes nothing.
+   */
+  setEncryption(step: { readonly verifyIncoming: boolean; readonly encryptOutgoing: boolean }): void {
+    this.#alive().host.endpoint.setEncryption(step.verifyIncoming, step.encryptOutgoing);
+  }
+
+  /**
    * Gossips a payload to all members; each gets it once, with high probability, none twice. Not to ourselves.
    * `finished` of the result tells when this node no longer sends it.
    * Errors: TATTLER_DATAGRAM_TOO_LARGE (the most is `maxBroadcastBytes`), TATTLER_ARGUMENT_INVALID.

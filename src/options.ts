@@ -15,6 +15,13 @@ export interface GossipOptions {
   readonly cluster?: string;
   /** Keys of 16, 24 or 32 bytes, the first seals. None (default): traffic is not encrypted. */
   readonly keys?: readonly Uint8Array[];
+  /**
+   * False while encryption is being rolled out: plaintext is accepted beside what is sealed. Without keys it is never
+   * refused. Default true.
+   */
+  readonly verifyIncoming?: boolean;
+  /** False while encryption is being rolled out: we send plaintext although we have keys. Default true. */
+  readonly encryptOutgoing?: boolean;
   /** Metadata told to all members, text or bytes, at most metaMaxBytes. Default empty. */
   readonly meta?: Uint8Array | string;
   /** Seed of all dice, for reproducible runs. Default: random. */
@@ -52,6 +59,11 @@ export interface GossipOptions {
   readonly deadReclaimMs?: number;
   /** How long pings are answered while JavaScript is busy. 0: JavaScript must answer. Default 5,000. */
   readonly stallToleranceMs?: number;
+  /**
+   * Pings and ping requests of one address per second that are served, with bursts of twice as many; a member sends a
+   * few. Range 1 to 1,000,000; 0: no limit. Default 100.
+   */
+  readonly pingsPerSecond?: number;
   /** A node that hears nobody judges nobody, for at most this long. Default 60,000. */
   readonly deafLimitMs?: number;
   /** Largest datagram sent, header and seal included. Range 512 to 65,507. Default 1,400. */

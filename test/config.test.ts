@@ -22,6 +22,7 @@ const table = [
   ["streamTimeoutMs", 10_000, 30_000, 1000, 100, 600_000, false],
   ["deadReclaimMs", 0, 0, 0, 0, 24 * hour, false],
   ["stallToleranceMs", 5000, 5000, 5000, 0, hour, false],
+  ["pingsPerSecond", 100, 100, 100, 1, 1_000_000, true],
   ["deafLimitMs", 60_000, 60_000, 60_000, 0, hour, false],
   ["datagramBytes", 1400, 1400, 1400, 512, 65_507, false],
   ["metaMaxBytes", 512, 512, 512, 0, 4096, false],
@@ -31,6 +32,8 @@ const table = [
   ["maxMessageBytes", 4_194_304, 4_194_304, 4_194_304, 1, 67_108_864, false],
   ["leaveTimeoutMs", 5000, 5000, 5000, 0, hour, false],
 ] as const;
+
+const flags = ["tcpPing", "verifyIncoming", "encryptOutgoing"] as const;
 
 /** What lets the option take any of its values. */
 const room = { probeIntervalMs: 0, probeTimeoutMs: 1, datagramBytes: 65_507, metaMaxBytes: 0 };
@@ -60,8 +63,10 @@ describe("the presets (M-040 to M-075)", () => {
 
   it("are the same in every profile for what is not a timing", () => {
     for (const profile of ["lan", "wan", "local"] as const) {
-      const { name, bind, advertise, cluster, keys, meta, seed, backend, tcpPing, messageShare } = resolve({ profile });
-      expect({ name, bind, advertise, cluster, keys, meta, seed, backend, tcpPing, messageShare }).toEqual({
+      const { name, bind, advertise, cluster, keys, meta, seed, backend, messageShare } = resolve({ profile });
+      const { tcpPing, verifyIncoming, encryptOutgoing } = resolve({ profile });
+      const flags = { tcpPing, verifyIncoming, encryptOutgoing };
+      expect({ name, bind, advertise, cluster, keys, meta, seed, backend, messageShare, ...flags }).toEqual({
         name: "n",
         bind: "0.0.0.0:7946",
         advertise: null,
@@ -71,6 +76,8 @@ describe("the presets (M-040 to M-075)", () => {
         seed: null,
         backend: "auto",
         tcpPing: true,
+        verifyIncoming: true,
+        encryptOutgoing: true,
         messageShare: 0.25,
       });
     }
@@ -82,8 +89,8 @@ describe("the presets (M-040 to M-075)", () => {
   });
 
   it("cover every option there is", () => {
-    const others = ["name", "profile", "bind", "advertise", "cluster", "keys", "meta", "seed", "backend", "tcpPing"];
-    const names = [...table.map(([option]) => option), ...others, "messageShare"];
+    const others = ["name", "profile", "bind", "advertise", "cluster", "keys", "meta", "seed", "backend"];
+    const names = [...table.map(([option]) => option), ...others, ...flags, "messageShare"];
     expect([...optionNames].sort()).toEqual(names.sort());
     expect(Object.keys(resolve()).sort()).toEqual(names.sort());
   });
@@ -171,9 +178,11 @@ describe("bounds", () => {
     expect(error.message).toBe(`option ${option}: there is no "moon"; give one of ${allowed}`);
   });
 
-  it("of tcpPing are true and false, of seed the safe whole numbers from 0", () => {
-    expect([true, false].map((tcpPing) => resolve({ tcpPing }).tcpPing)).toEqual([true, false]);
-    for (const tcpPing of [1, "true"]) expect(refused({ tcpPing }).remedy).toBe("give true or false");
+  it("of switches are true and false, of seed the safe whole numbers from 0", () => {
+    for (const flag of flags) {
+      expect([true, false].map((value) => resolve({ [flag]: value })[flag])).toEqual([true, false]);
+      for (const value of [1, "true"]) expect(refused({ [flag]: value }).remedy).toBe("give true or false");
+    }
     const seeds = [0, 1, Number.MAX_SAFE_INTEGER];
     expect(seeds.map((seed) => resolve({ seed }).seed)).toEqual(seeds);
     for (const seed of [-1, 0.5, 2 ** 53, "1"]) expect(refused({ seed }).message).toContain("is not a seed");
@@ -295,6 +304,8 @@ describe("options from text", () => {
   it.each([
     ["tcpPing", "true", true],
     ["tcpPing", "false", false],
+    ["verifyIncoming", "false", false],
+    ["encryptOutgoing", "true", true],
     ["profile", "wan", "wan"],
     ["backend", "posix", "posix"],
     ["seed", "123", 123],

@@ -325,4 +325,18 @@ describe("onRoundTrip", () => {
     for (const rttMs of trips.values()) expect(rttMs).toBeGreaterThan(0);
     for (const rttMs of trips.values()) expect(rttMs).toBeLessThan(1_000);
   });
+
+  it("gives what the member puts into its acks, empty at first, and so does ping()", async () => {
+    const payloads: string[] = [];
+    const a = await newNode("a", {}, { onRoundTrip: (_member, _rttMs, payload) => payloads.push(text(payload)) });
+    const b = await newNode("b");
+    await b.join([a.self.address]);
+    await until(() => payloads.length > 0, "a round trip");
+    expect(new Set(payloads)).toEqual(new Set([""]));
+    b.setAckPayload(bytes("coordinate"));
+    await until(() => payloads.includes("coordinate"), "the payload");
+    expect(text((await a.ping("b", { timeoutMs: 30_000 })).payload)).toBe("coordinate");
+    expect((await errorOf(() => b.setAckPayload(new Uint8Array(257)))).message).toContain("give at most 256");
+    expect(text((await a.ping("b", { timeoutMs: 30_000 })).payload)).toBe("coordinate");
+  });
 });

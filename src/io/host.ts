@@ -86,7 +86,8 @@ export class Host implements Hosted {
     const { delegates, driver } = this.#parts;
     if (delegates.onRoundTrip === undefined) return;
     const name = driver.hub.nameOf(reader.from);
-    this.later(() => delegates.onRoundTrip?.(name, rttMs));
+    const payload = reader.payload();
+    this.later(() => delegates.onRoundTrip?.(name, rttMs, payload));
   }
 
   handlePong(reader: RingReader): void {

@@ -119,10 +119,14 @@ async function openSockets(
 }
 
 function openEndpoint(config: Config, ip: Uint8Array, port: number, self: MemberHandle, driver: Driver): Endpoint {
-  const { cluster, stallToleranceMs, datagramBytes, retransmitMult, queueRecords, messageShare } = config;
-  const tuning = { cluster, stallToleranceMs, datagramBytes, retransmitMult, queueRecords, messageShare };
+  const { cluster, stallToleranceMs, pingsPerSecond, datagramBytes } = config;
+  const { retransmitMult, queueRecords, messageShare } = config;
+  const limits = { cluster, stallToleranceMs, pingsPerSecond, datagramBytes };
+  const tuning = { ...limits, retransmitMult, queueRecords, messageShare };
   try {
-    return driver.hub.open({ ip, port, self, keyring: makeKeyring(config.keys), ...tuning });
+    const endpoint = driver.hub.open({ ip, port, self, keyring: makeKeyring(config.keys), ...tuning });
+    endpoint.setEncryption(config.verifyIncoming, config.encryptOutgoing);
+    return endpoint;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw tattlerError("TATTLER_BIND_FAILED", [`${formatAddress(ip, port)} (UDP)`, reason], error);

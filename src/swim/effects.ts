@@ -20,7 +20,8 @@ export interface Effects {
 export interface Datagrams {
   ping(to: AddressHandle, target: MemberHandle, seq: number): boolean;
   pingAndAccuse(to: AddressHandle, target: MemberHandle, seq: number, incarnation: number, evidence: number): boolean;
-  ack(to: AddressHandle, seq: number): boolean;
+  /** @param isOwn not an ack of another that is passed on: it carries the application's ack payload (M-089). */
+  ack(to: AddressHandle, seq: number, isOwn: boolean): boolean;
   nack(to: AddressHandle, seq: number): boolean;
   pingRequest(to: AddressHandle, target: MemberHandle, targetAddress: AddressHandle, seq: number): boolean;
   /** Returns the records sent, 0 when the queue is empty, -1 when dropped. */

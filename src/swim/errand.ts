@@ -36,6 +36,7 @@ export class Errands {
     return earliest;
   }
 
+  /** @param target 0 when it is not a member that this node may ping. */
   handleRequest(
     nowMs: number,
     requester: AddressHandle,
@@ -43,7 +44,7 @@ export class Errands {
     address: AddressHandle,
     requesterSeq: number,
   ): void {
-    // A target we have never heard of cannot be addressed by id; that we are here is still worth telling.
+    // That we are here is still worth telling.
     if (target === 0 || this.#bySeq.size >= mostErrands) {
       this.refused++;
       this.#effects.datagrams.nack(requester, requesterSeq);
@@ -61,7 +62,7 @@ export class Errands {
   handleAck(seq: number): void {
     const errand = this.#bySeq.get(seq);
     if (errand === undefined) return;
-    this.#effects.datagrams.ack(errand.requester, errand.requesterSeq);
+    this.#effects.datagrams.ack(errand.requester, errand.requesterSeq, false);
     this.#forget(seq, errand);
   }
 

@@ -190,7 +190,7 @@ export class Swim {
   }
 
   handlePing(_nowMs: number, _from: MemberHandle, source: AddressHandle, seq: number, answered: boolean): void {
-    if (!answered) this.#effects.datagrams.ack(source, seq);
+    if (!answered) this.#effects.datagrams.ack(source, seq, true);
   }
 
   /** Returns the round trip in milliseconds when the probed member itself answered in time, else -1. */
@@ -210,7 +210,9 @@ export class Swim {
     address: AddressHandle,
     seq: number,
   ): void {
-    this.#errands.handleRequest(nowMs, requester, target, address, seq);
+    // E-71: only where we know the member to be ourselves, or anybody could aim our pings at anything.
+    const isKnown = this.roster.has(target) && this.roster.addressOf(target) === address;
+    this.#errands.handleRequest(nowMs, requester, isKnown ? target : 0, address, seq);
   }
 
   handleAlive(nowMs: number, subject: MemberHandle, incarnation: number, alive: AliveView): void {

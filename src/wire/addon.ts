@@ -44,6 +44,7 @@ export interface Layout {
   readonly headerBytes: number;
   readonly tagBytes: number;
   readonly countersPerEndpoint: number;
+  readonly maxAckPayloadBytes: number;
 }
 
 export interface HubOptions {
@@ -75,6 +76,8 @@ export interface EndpointOptions {
   readonly keyring: Keyring | null;
   /** Milliseconds without a drain by JS after which pings stay unanswered; 0 = JS answers. */
   readonly stallToleranceMs: number;
+  /** Pings and ping requests of one source per second that are served, with bursts of twice as many; 0: all. */
+  readonly pingsPerSecond: number;
   /** Bytes of one datagram, header and tag included. */
   readonly datagramBytes: number;
   readonly retransmitMult: number;
@@ -137,7 +140,8 @@ export interface Endpoint {
   ping(to: AddressHandle, target: MemberHandle, seq: number): boolean;
   /** A ping that carries a suspicion of its target, so that it can refute at once. */
   pingAndAccuse(to: AddressHandle, target: MemberHandle, seq: number, incarnation: number, evidence: number): boolean;
-  ack(to: AddressHandle, seq: number): boolean;
+  /** @param isOwn carries the ack payload; one that is passed on for another does not. */
+  ack(to: AddressHandle, seq: number, isOwn: boolean): boolean;
   nack(to: AddressHandle, seq: number): boolean;
   pingRequest(to: AddressHandle, target: MemberHandle, targetAddress: AddressHandle, seq: number): boolean;
   /** One datagram filled from the broadcast queue. Returns the records in it; 0 = nothing to send, -1 = ring full. */
@@ -175,6 +179,10 @@ export interface Endpoint {
   /** Members known; sets the transmit limit retransmitMult x ceil(log10(n + 1)) (M-130). */
   setClusterSize(members: number): void;
   setDigest(low: number, high: number): void;
+  /** Copied into every ack of ours from now on, the instant ones too; null: none. At most maxAckPayloadBytes. */
+  setAckPayload(payload: Uint8Array | null): void;
+  /** Staged roll-out (M-061): whether plaintext is refused, and whether we seal what we send. Needs a keyring. */
+  setEncryption(verifyIncoming: boolean, encryptOutgoing: boolean): void;
 
   /** Seals (or checksums) a Frame for a stream; `context` is authenticated with it. */
   seal(frame: Uint8Array, context: Uint8Array): Uint8Array;

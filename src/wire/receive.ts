@@ -103,7 +103,7 @@ export class RingReader implements AliveView {
     return ((this.#flags >>> this.#layout.evidenceShift) & 0xff) as Evidence;
   }
 
-  /** The payload of a message, copied. */
+  /** The payload of a message or an ack, copied. */
   payload(): Uint8Array {
     const length = this.#words[this.#at + this.#layout.length] as number;
     return this.#slab.slice(this.#offset, this.#offset + length);

@@ -26,6 +26,7 @@ beforeEach(() => {
       cluster: "test",
       keyring: null,
       stallToleranceMs,
+      pingsPerSecond: 0,
       datagramBytes: 1400,
       retransmitMult: 4,
       queueRecords: 100,
@@ -71,7 +72,7 @@ describe("dispatching", () => {
   it("gives a core everything a record says", () => {
     const { hub } = memory;
     const [x, y] = [hub.intern("x"), hub.intern("y")];
-    a.ack(toB, 77);
+    a.ack(toB, 77, true);
     a.nack(toB, 78);
     a.queueSuspect(x, y, 5, Evidence.refused);
     a.queueDeath(y, x, 6, Evidence.expired);
@@ -161,7 +162,7 @@ describe("dispatching", () => {
     dispatchAll({
       handlePing: (_nowMs: number, _from: number, address: number, seq: number, answered: boolean) => {
         source = `${textOf(address)} ${seq} ${answered}`;
-        b.ack(address, seq);
+        b.ack(address, seq, true);
       },
     });
     expect(source).toBe("10.9.9.9:999 31 false");

@@ -68,6 +68,7 @@ function newHosted(driver: Driver, name: string, onSettle: () => void = () => {}
     cluster: "test",
     keyring: null,
     stallToleranceMs: 5000,
+    pingsPerSecond: 0,
     datagramBytes: 1400,
     retransmitMult: 4,
     queueRecords: 100,

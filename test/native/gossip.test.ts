@@ -83,7 +83,7 @@ describe("gossip", () => {
             a.gossip(toB);
             a.ping(toB, hub.hub.find("b"), 1);
             a.pingRequest(toB, hub.hub.find("b"), address6, 1);
-            a.ack(toB, 1);
+            a.ack(toB, 1, true);
             a.nack(toB, 1);
           }
           for (const datagram of takeAll(hub.hub)) {

@@ -39,7 +39,7 @@ for (const backend of backends) {
       h.hub.flush();
       await h.until(() => h.received.length === 1, "the ping");
       expect((h.received[0]?.flags ?? 0) & addon.layout.flagAnswered).toBe(0);
-      expect(b.ack(h.received[0]?.source || h.addressOf(a), 5)).toBe(true);
+      expect(b.ack(h.received[0]?.source || h.addressOf(a), 5, true)).toBe(true);
       h.hub.flush();
       await h.until(() => h.received.length === 2, "the ack");
       expect(h.received[1]).toMatchObject({ kind: RecordKind.ack, endpoint: a.index, seq: 5 });
@@ -219,7 +219,8 @@ describe("the addon", () => {
     const hub = new addon.Hub({ backend: "linux", ...memory, maxEndpoints: 8, transmitBytes: 1 << 20,
       maxDatagramBytes: 65535, poison: false }, () => {});
     const ip = new Uint8Array(16); ip.set([255, 255, 127, 0, 0, 1], 10);
-    const e = hub.open({ ip, port: 0, self: hub.intern("w"), cluster: "c", keyring: null, stallToleranceMs: 5000,
+    const e = hub.open({ ip, port: 0, self: hub.intern("w"), cluster: "c", keyring: null,
+      stallToleranceMs: 5000, pingsPerSecond: 0,
       datagramBytes: 1400, retransmitMult: 4, queueRecords: 100, messageShare: 0.25 });
     const to = hub.internAddress(ip, e.port);
     for (let i = 0; i < 1000; i++) e.message(to, new Uint8Array(100));

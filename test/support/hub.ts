@@ -84,6 +84,7 @@ export class TestHub {
       cluster: "test",
       keyring: null,
       stallToleranceMs: 5000,
+      pingsPerSecond: 0,
       datagramBytes: 1400,
       retransmitMult: 4,
       queueRecords: 4096,

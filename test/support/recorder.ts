@@ -145,7 +145,7 @@ export class Recorder implements Effects {
     ping: (to, target, seq) => this.#send(to, { verb: "ping", to, target, seq }),
     pingAndAccuse: (to, target, seq, incarnation, evidence) =>
       this.#send(to, { verb: "pingAndAccuse", to, target, seq, incarnation, evidence }),
-    ack: (to, seq) => this.#send(to, { verb: "ack", to, seq }),
+    ack: (to, seq, isOwn) => this.#send(to, { verb: "ack", to, seq, isOwn }),
     nack: (to, seq) => this.#send(to, { verb: "nack", to, seq }),
     pingRequest: (to, target, targetAddress, seq) => {
       this.directory.addresses.textOf(targetAddress);

@@ -27,7 +27,7 @@ function held(): string[] {
   return recorder.directory.held().filter((text) => !text.endsWith(" x1"));
 }
 
-const ack = (requesterSeq: number) => ({ verb: "ack", to: requester, seq: requesterSeq });
+const ack = (requesterSeq: number) => ({ verb: "ack", to: requester, seq: requesterSeq, isOwn: false });
 const nack = (requesterSeq: number) => ({ verb: "nack", to: requester, seq: requesterSeq });
 
 describe("a ping on behalf of another member (M-106)", () => {
@@ -60,7 +60,7 @@ describe("a ping on behalf of another member (M-106)", () => {
     errands.handleRequest(1000, other, target, address, 7);
     recorder.take();
     errands.handleAck(102);
-    expect(recorder.take()).toEqual([{ verb: "ack", to: other, seq: 7 }]);
+    expect(recorder.take()).toEqual([{ verb: "ack", to: other, seq: 7, isOwn: false }]);
     errands.handleAck(101);
     expect(recorder.take()).toEqual([ack(7)]);
   });

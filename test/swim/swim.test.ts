@@ -244,7 +244,7 @@ describe("what arrived", () => {
     stage.swim.handlePing(stage.nowMs, stage.handle("m1"), stage.addressOf("m1"), 77, true);
     expect(stage.recorder.take()).toEqual([]);
     stage.swim.handlePing(stage.nowMs, stage.handle("m1"), stage.addressOf("m1"), 77, false);
-    expect(stage.recorder.take()).toEqual([{ verb: "ack", to: stage.addressOf("m1"), seq: 77 }]);
+    expect(stage.recorder.take()).toEqual([{ verb: "ack", to: stage.addressOf("m1"), seq: 77, isOwn: true }]);
   });
 
   it("shares sequence numbers between probes and errands, so that an ack belongs to one of them", () => {
@@ -265,8 +265,18 @@ describe("what arrived", () => {
     stage.swim.handlePingRequest(stage.nowMs, stage.addressOf("m1"), stage.handle("m2"), stage.addressOf("m2"), 9);
     const [ping] = stage.recorder.take();
     expect(stage.swim.handleAck(stage.nowMs, stage.handle("m2"), ping?.seq as number)).toBe(-1);
-    expect(stage.recorder.take()).toEqual([{ verb: "ack", to: stage.addressOf("m1"), seq: 9 }]);
+    expect(stage.recorder.take()).toEqual([{ verb: "ack", to: stage.addressOf("m1"), seq: 9, isOwn: false }]);
     expect(stage.heldAfterStop()).toEqual([]);
+  });
+
+  it("is refused: a request to ping a member elsewhere than we know it, or a stranger (E-71)", () => {
+    const stage = new Stage().started().knows("m1", "m2");
+    const requester = stage.addressOf("m1");
+    stage.swim.handlePingRequest(stage.nowMs, requester, stage.handle("m2"), stage.addressOf("m3"), 9);
+    stage.swim.handlePingRequest(stage.nowMs, requester, stage.handle("m9"), stage.addressOf("m9"), 10);
+    const nack = (seq: number) => ({ verb: "nack", to: requester, seq });
+    expect(stage.recorder.take()).toEqual([nack(9), nack(10)]);
+    expect(stage.swim.stats().errandsRefused).toBe(2);
   });
 
   it("ends a probe: acks by datagram and by stream", () => {

@@ -21,7 +21,14 @@ let toB: number;
 
 function open(name: string, stallToleranceMs = 5000): Endpoint {
   const self = hub.intern(name);
-  const fixed = { cluster: "test", datagramBytes: 1400, retransmitMult: 4, queueRecords: 1000, messageShare: 0.5 };
+  const fixed = {
+    cluster: "test",
+    pingsPerSecond: 0,
+    datagramBytes: 1400,
+    retransmitMult: 4,
+    queueRecords: 1000,
+    messageShare: 0.5,
+  };
   return hub.open({ ip: new Uint8Array(16), port: 1, self, keyring, stallToleranceMs, ...fixed });
 }
 
@@ -100,7 +107,7 @@ describe("the reader of the receive ring", () => {
   });
 
   it("reads acks and nacks", () => {
-    a.ack(toB, 77);
+    a.ack(toB, 77, true);
     expect(only(({ kind, seq, from }) => [kind, seq, from])).toEqual([RecordKind.ack, 77, hub.find("a")]);
     a.nack(toB, 78);
     expect(only(({ kind, seq, from }) => [kind, seq, from])).toEqual([RecordKind.nack, 78, hub.find("a")]);

@@ -45,5 +45,6 @@ export enum Counter {
   framesSealed = 36,
   framesOpened = 37,
   framesRejected = 38,
-  count = 39
+  dropRateLimited = 39,
+  count = 40
 }
