@@ -49,10 +49,8 @@ uint32_t blake2bPrefix(Bytes input) {
 }
 
 Key::Key(Bytes bytes) : length_(bytes.size()), id_(blake2bPrefix(bytes)) {
-  std::copy(bytes.begin(), bytes.end(), bytes_.begin());
+  std::ranges::copy(bytes, page_.data());
 }
-
-Key::~Key() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
 
 std::shared_ptr<const Key> Key::of(Bytes bytes) {
   if (bytes.size() != 16 && bytes.size() != 24 && bytes.size() != 32) return nullptr;

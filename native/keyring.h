@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "locked_page.h"
 #include "types.h"
 
 struct evp_cipher_ctx_st;
@@ -22,21 +23,21 @@ constexpr size_t kNonceBytes = 12;
 
 uint32_t blake2bPrefix(Bytes input);
 
-// Key material. The same bytes are one object in the whole process; wiped when the last user drops it.
+// Key material in locked memory. The same bytes are one object in the whole process; wiped when the
+// last user drops it. (What OpenSSL expands of it is wiped, too, but not locked.)
 class Key {
  public:
   // Null unless the key has 16, 24 or 32 bytes.
   static std::shared_ptr<const Key> of(Bytes bytes);
-  ~Key();
   Key(const Key&) = delete;
   Key& operator=(const Key&) = delete;
 
   KeyId id() const { return id_; }
-  Bytes bytes() const { return {bytes_.data(), length_}; }
+  Bytes bytes() const { return {page_.data(), length_}; }
 
  private:
   explicit Key(Bytes bytes);
-  std::array<uint8_t, 32> bytes_{};
+  LockedPage page_;
   size_t length_;
   KeyId id_;
 };

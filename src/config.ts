@@ -3,12 +3,15 @@ import type { Backend, GossipOptions, Profile } from "./options.js";
 
 export type { Backend, GossipOptions, Profile } from "./options.js";
 
-type Given = "advertise" | "seed";
+type Given = "advertise" | "seed" | "keyringFile";
+/** Never kept: whoever needs it takes it from what the user gave. */
+type Secret = "passphrase";
 /** Options with every default filled in, checked and frozen. */
-export type Config = Readonly<Required<Omit<GossipOptions, Given | "meta">>> & {
+export type Config = Readonly<Required<Omit<GossipOptions, Given | Secret | "meta">>> & {
   readonly meta: Uint8Array;
   readonly advertise: string | null;
   readonly seed: number | null;
+  readonly keyringFile: string | null;
 };
 
 interface NumberRule {
@@ -62,6 +65,8 @@ const others = [
   "advertise",
   "cluster",
   "keys",
+  "keyringFile",
+  "passphrase",
   "meta",
   "seed",
   "backend",
@@ -96,6 +101,7 @@ export function resolveConfig(options: GossipOptions): Config {
     advertise: options.advertise === undefined ? null : checkText("advertise", options.advertise, 1, 300),
     cluster: checkText("cluster", options.cluster ?? "default", 1, 255),
     keys: checkKeys(options.keys ?? []),
+    keyringFile: checkKeyringFile(options),
     meta: checkMeta(options.meta ?? "", timings.metaMaxBytes),
     seed: options.seed === undefined ? null : checkSeed(options.seed),
     backend: oneOf("backend", options.backend ?? "auto", backends),
@@ -130,7 +136,7 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
     case "meta":
       return { [name]: text };
     default: {
-      const known = optionNames.filter((option) => option !== "keys");
+      const known = optionNames.filter((option) => !["keys", "keyringFile", "passphrase"].includes(option));
       throw tattlerError("TATTLER_OPTION_UNKNOWN", [name, known.join(", ")]);
     }
   }
@@ -202,6 +208,20 @@ function checkKeys(keys: unknown): readonly Uint8Array[] {
     );
   });
   return Object.freeze(keys.map((key) => new Uint8Array(key)));
+}
+
+/** Never shows the passphrase. */
+function checkKeyringFile({ keyringFile, passphrase }: GossipOptions): string | null {
+  if (passphrase !== undefined) {
+    const isSecret = typeof passphrase === "string" || passphrase instanceof Uint8Array;
+    if (!isSecret) throw invalid("passphrase", "it is neither a text nor a Uint8Array", "give one of them");
+    if (passphrase.length < 8) throw invalid("passphrase", "it is too short", "give at least 8 bytes");
+    if (keyringFile === undefined)
+      throw invalid("passphrase", "there is no keyringFile to open", "give both or neither");
+  }
+  if (keyringFile === undefined) return null;
+  if (passphrase === undefined) throw invalid("keyringFile", "there is no passphrase", "give both or neither");
+  return checkText("keyringFile", keyringFile, 1, 4096);
 }
 
 /** Metadata as bytes. Errors: TATTLER_OPTION_INVALID when it is longer than metaMaxBytes (E-26). */

@@ -15,6 +15,36 @@ const table = {
     message: "argument %s: %s",
     remedy: "%s",
   },
+  TATTLER_KEY_INVALID: {
+    message: "the key %s",
+    remedy: "give 16, 24 or 32 bytes, or the id of a key as keyring.list() shows it",
+  },
+  TATTLER_KEY_UNKNOWN: {
+    message: "key %s is not in the keyring",
+    remedy: "add it first, here and on every other node",
+  },
+  TATTLER_KEY_PRIMARY: {
+    message: "key %s is the one this node seals with",
+    remedy: "use another one first, on every node, then remove this one",
+  },
+  TATTLER_KEYRING_OFF: {
+    message: "the node was created without keys",
+    remedy:
+      "create it with keys; to encrypt a running cluster restart its nodes with keys and with verifyIncoming and " +
+      "encryptOutgoing false first",
+  },
+  TATTLER_KEYRING_UNREADABLE: {
+    message: "the keyring file %s cannot be read: %s",
+    remedy: "check the path and its permissions; a new file is made when keys are given as well",
+  },
+  TATTLER_KEYRING_DAMAGED: {
+    message: "the keyring file %s cannot be opened: %s",
+    remedy: "check the passphrase; restore the file from another node's, or make a new one from the cluster's key",
+  },
+  TATTLER_KEYRING_UNWRITABLE: {
+    message: "the keyring file %s cannot be written: %s",
+    remedy: "the file and the keys are as they were; make room or mend the permissions, then try again",
+  },
   TATTLER_LEFT: {
     message: "the node has left the cluster",
     remedy: "close it and create a new one; until then it only passes on what it hears",

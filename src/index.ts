@@ -16,6 +16,7 @@ export { type ErrorCode, TattlerError } from "./errors.js";
 export type { JoinAttempt, JoinResult } from "./io/join.js";
 export type { PingReply } from "./io/pings.js";
 export type { StreamStats } from "./io/streams.js";
+export type { KeyInfo, KeyOrId, NodeKeyring } from "./keyring.js";
 export {
   type BroadcastOptions,
   type CounterName,

@@ -11,6 +11,7 @@ import { type OpenedNode, openNode } from "./io/open.js";
 import type { PingReply } from "./io/pings.js";
 import { resolve } from "./io/resolve.js";
 import type { StreamStats } from "./io/streams.js";
+import { NodeKeyring } from "./keyring.js";
 import type { SwimStats } from "./swim/swim.js";
 import { Counter } from "./wire/generated/wire/counter.js";
 
@@ -69,27 +70,31 @@ const longestTimerMs = 0x7fffffff;
  * Everything but close() fails with TATTLER_CLOSED once the node is closed.
  */
 export class GossipNode {
+  /** The keys of this node, to be rotated while it runs. */
+  readonly keyring: NodeKeyring;
   readonly #config: Config;
   readonly #opened: OpenedNode;
   readonly #events: EventHub;
   #closing: Promise<void> | null = null;
   #leaving: Promise<boolean> | null = null;
 
-  private constructor(config: Config, opened: OpenedNode, events: EventHub) {
+  private constructor(config: Config, keyring: NodeKeyring, opened: OpenedNode, events: EventHub) {
     this.#config = config;
+    this.keyring = keyring;
     this.#opened = opened;
     this.#events = events;
   }
 
   /**
    * Opens a UDP and a TCP socket on the same port and starts the protocol. Alone until join(), or until another joins.
-   * Errors: TATTLER_OPTION_*, TATTLER_BIND_FAILED, TATTLER_ADDON_MISSING, TATTLER_ADVERTISE_MISSING.
+   * Errors: TATTLER_OPTION_*, TATTLER_KEYRING_*, TATTLER_BIND_FAILED, TATTLER_ADDON_MISSING, TATTLER_ADVERTISE_MISSING.
    */
   static async create(options: GossipOptions, delegates: Delegates = {}): Promise<GossipNode> {
     const config = resolveConfig(options);
     const events = new EventHub();
-    const opened = await openNode(config, delegates, (event, detail) => events.emit(event, detail));
-    return new GossipNode(config, opened, events);
+    const keyring = await NodeKeyring.open(config, options.passphrase);
+    const opened = await openNode(config, keyring.ring, delegates, (event, detail) => events.emit(event, detail));
+    return new GossipNode(config, keyring, opened, events);
   }
 
   /** This node as the others see it. */

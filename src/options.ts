@@ -16,6 +16,13 @@ export interface GossipOptions {
   /** Keys of 16, 24 or 32 bytes, the first seals. None (default): traffic is not encrypted. */
   readonly keys?: readonly Uint8Array[];
   /**
+   * Sealed file of the keys: where there is one it is read and `keys` is ignored, else it is made from `keys`. What
+   * `node.keyring` changes is kept in it. Needs `passphrase`. Default: none.
+   */
+  readonly keyringFile?: string;
+  /** Opens keyringFile, by Argon2id. At least 8 bytes. */
+  readonly passphrase?: Uint8Array | string;
+  /**
    * False while encryption is being rolled out: plaintext is accepted beside what is sealed. Without keys it is never
    * refused. Default true.
    */

@@ -91,7 +91,8 @@ describe("the presets (M-040 to M-075)", () => {
   it("cover every option there is", () => {
     const others = ["name", "profile", "bind", "advertise", "cluster", "keys", "meta", "seed", "backend"];
     const names = [...table.map(([option]) => option), ...others, ...flags, "messageShare"];
-    expect([...optionNames].sort()).toEqual(names.sort());
+    names.push("keyringFile");
+    expect([...optionNames].sort()).toEqual([...names, "passphrase"].sort());
     expect(Object.keys(resolve()).sort()).toEqual(names.sort());
   });
 });

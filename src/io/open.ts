@@ -1,10 +1,10 @@
 import type { Config } from "../config.js";
 import type { Delegates } from "../delegates.js";
 import { tattlerError } from "../errors.js";
-import type { AddressHandle, Endpoint, MemberHandle } from "../wire/addon.js";
+import type { AddressHandle, Endpoint, Keyring, MemberHandle } from "../wire/addon.js";
 import type { MemberRecord } from "../wire/records.js";
 import { formatAddress, formatIp, parseAddress, parseIp } from "./address.js";
-import { acquireDriver, type Driver, makeKeyring, releaseDriver } from "./driver.js";
+import { acquireDriver, type Driver, releaseDriver } from "./driver.js";
 import { type Emit, Host } from "./host.js";
 import { loadAddon } from "./native.js";
 import { chooseAdvertiseIp, resolve } from "./resolve.js";
@@ -36,8 +36,22 @@ interface Late {
   host: Host | null;
 }
 
+interface Opening {
+  readonly config: Config;
+  readonly keyring: Keyring | null;
+  readonly ip: Uint8Array;
+  readonly self: MemberHandle;
+  readonly driver: Driver;
+  readonly late: Late;
+}
+
 /** Opens both sockets, introduces the node to itself and starts it. */
-export async function openNode(config: Config, delegates: Delegates, emit: Emit): Promise<OpenedNode> {
+export async function openNode(
+  config: Config,
+  keyring: Keyring | null,
+  delegates: Delegates,
+  emit: Emit,
+): Promise<OpenedNode> {
   const bind = parseAddress(config.bind, { defaultPort: 7946, allowPortZero: true });
   const [bound] = await resolve(bind.host, bind.port);
   if (bound === undefined) throw tattlerError("TATTLER_ADDRESS_UNRESOLVED", [bind.host, "it has no address"]);
@@ -49,7 +63,7 @@ export async function openNode(config: Config, delegates: Delegates, emit: Emit)
   let opened: Sockets;
   try {
     if (self === 0) throw tattlerError("TATTLER_BIND_FAILED", [config.name, "its name collides with another"]);
-    opened = await openSockets(config, bound.ip, bind.port, self, driver, late);
+    opened = await openSockets({ config, keyring, ip: bound.ip, self, driver, late }, bind.port);
   } catch (error) {
     hub.release(self);
     releaseDriver(config.backend);
@@ -96,19 +110,13 @@ function advertisedBy(config: Config, boundIp: Uint8Array): { ip: Uint8Array; po
   throw tattlerError("TATTLER_OPTION_INVALID", ["advertise", `"${host}" is not an IP address`, "give one as text"]);
 }
 
-async function openSockets(
-  config: Config,
-  ip: Uint8Array,
-  port: number,
-  self: MemberHandle,
-  driver: Driver,
-  late: Late,
-): Promise<Sockets> {
+async function openSockets(opening: Opening, port: number): Promise<Sockets> {
+  const { config, ip, driver, late } = opening;
   for (let attempt = 1; ; attempt++) {
     const streams = makeStreams(config, ip, port, driver, late);
     const granted = await streams.listen();
     try {
-      const endpoint = openEndpoint(config, ip, granted, self, driver);
+      const endpoint = openEndpoint(opening, granted);
       late.endpoint = endpoint;
       return { streams, endpoint };
     } catch (error) {
@@ -118,13 +126,13 @@ async function openSockets(
   }
 }
 
-function openEndpoint(config: Config, ip: Uint8Array, port: number, self: MemberHandle, driver: Driver): Endpoint {
+function openEndpoint({ config, keyring, ip, self, driver }: Opening, port: number): Endpoint {
   const { cluster, stallToleranceMs, pingsPerSecond, datagramBytes } = config;
   const { retransmitMult, queueRecords, messageShare } = config;
   const limits = { cluster, stallToleranceMs, pingsPerSecond, datagramBytes };
   const tuning = { ...limits, retransmitMult, queueRecords, messageShare };
   try {
-    const endpoint = driver.hub.open({ ip, port, self, keyring: makeKeyring(config.keys), ...tuning });
+    const endpoint = driver.hub.open({ ip, port, self, keyring, ...tuning });
     endpoint.setEncryption(config.verifyIncoming, config.encryptOutgoing);
     return endpoint;
   } catch (error) {
