@@ -1,8 +1,9 @@
-import { readFileSync, statSync } from "node:fs";
 import { type GossipOptions, type Profile, parseOption } from "../config.js";
 import type { Member, Message } from "../delegates.js";
 import { parseAddress } from "../io/address.js";
 import { GossipNode } from "../node.js";
+import { obeyCommands } from "./commands.js";
+import { type KeyFlags, readKeys, readPassphrase, reloadKeysOnSignal } from "./keys.js";
 import { parseFlags, UsageError } from "./usage.js";
 
 const flagTypes = {
@@ -11,6 +12,9 @@ const flagTypes = {
   join: { type: "string", multiple: true, default: [] as string[] },
   "key-file": { type: "string" },
   key: { type: "string" },
+  keyring: { type: "string" },
+  "passphrase-file": { type: "string" },
+  commands: { type: "boolean", default: false },
   cluster: { type: "string" },
   profile: { type: "string" },
   meta: { type: "string" },
@@ -24,7 +28,7 @@ const joinRetryMaxMs = 10_000;
 /** Signal to exit: the leave gets this long, so that the whole takes less than 5 s. */
 const leaveMs = 3500;
 
-type Write = (event: string, member: Member | null, extra?: Record<string, unknown>) => void;
+export type Write = (event: string, member: Member | null, extra?: Record<string, unknown>) => void;
 
 /** `tattler agent`: one node in this process until it is told to stop. */
 export async function runAgent(args: string[]): Promise<number> {
@@ -40,6 +44,9 @@ export async function runAgent(args: string[]): Promise<number> {
   listen(node, write);
   write("ready", node.self);
   const stopping = new AbortController();
+  const keyFlags = keyFlagsOf(flags);
+  if (keyFlags.keyFile !== undefined) reloadKeysOnSignal(node, keyFlags, stopping.signal);
+  if (flags.commands === true) obeyCommands(node, process.stdin, write, stopping.signal);
   const stopped = stopOnSignal(node, write, stopping);
   void keepJoining(node, flags.join ?? [], stopping.signal);
   return stopped;
@@ -161,45 +168,23 @@ function readOptions(flags: Flags): GossipOptions {
     if (equals < 1) throw new UsageError(`--set ${pair} is not option=value`, "for example --set gossipNodes=4");
     Object.assign(set, parseOption(pair.slice(0, equals), pair.slice(equals + 1)));
   }
-  const key = readKey(flags);
+  const keyFlags = keyFlagsOf(flags);
+  const keys = readKeys(keyFlags);
+  const passphrase = readPassphrase(keyFlags);
   return {
     ...set,
     name: flags.name,
     ...(flags.bind === undefined ? {} : { bind: flags.bind }),
-    ...(key === null ? {} : { keys: [key] }),
+    ...(keys.length === 0 ? {} : { keys }),
+    ...(keyFlags.keyring === undefined ? {} : { keyringFile: keyFlags.keyring }),
+    ...(passphrase === undefined ? {} : { passphrase }),
     ...(flags.cluster === undefined ? {} : { cluster: flags.cluster }),
     ...(flags.profile === undefined ? {} : { profile: flags.profile as Profile }),
     ...(flags.meta === undefined ? {} : { meta: flags.meta }),
   };
 }
 
-function readKey(flags: Flags): Uint8Array | null {
-  const file = flags["key-file"];
-  if (flags.key !== undefined && file !== undefined) {
-    throw new UsageError("--key and --key-file are both given", "give one of them");
-  }
-  if (flags.key !== undefined) return decodeKey(Buffer.from(flags.key), "--key");
-  if (file === undefined) return null;
-  let content: Buffer;
-  try {
-    content = readFileSync(file);
-    if ((statSync(file).mode & 0o077) !== 0) {
-      console.error(`tattler: others than its owner may read ${file}; run chmod 600 ${file}`);
-    }
-  } catch (error) {
-    throw new UsageError(`--key-file ${file} cannot be read: ${(error as Error).message}`, "check the path");
-  }
-  return decodeKey(content, `--key-file ${file}`);
-}
-
-/** Base64 text, or the raw bytes of a key in a file. Never shows them. */
-function decodeKey(content: Buffer, flag: string): Uint8Array {
-  const text = content.toString("latin1").trim();
-  const isBase64 = /^[A-Za-z0-9+/]+={0,2}$/.test(text) && text.length % 4 === 0;
-  const key = isBase64 ? Buffer.from(text, "base64") : content;
-  const isText = flag === "--key";
-  if ([16, 24, 32].includes(key.length) && (isBase64 || !isText)) return new Uint8Array(key);
-  const remedy = "give 16, 24 or 32 bytes in base64, as `tattler keygen` prints them";
-  const problem = isBase64 || !isText ? `holds ${key.length} bytes` : "is not base64";
-  throw new UsageError(`${flag} ${problem}`, remedy);
+function keyFlagsOf(flags: Flags): KeyFlags {
+  const { key, keyring } = flags;
+  return { key, keyFile: flags["key-file"], keyring, passphraseFile: flags["passphrase-file"] };
 }

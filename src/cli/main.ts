@@ -11,9 +11,10 @@ const usage = `tattler: encrypted gossip membership
   tattler start [--nodes 200] [--seed 1] [--json]
       form a cluster in this process, crash a node, let one leave, and report
   tattler agent --name NAME [--bind 127.0.0.1:7946] [--join host:port]...
-      [--key-file FILE | --key BASE64] [--cluster NAME] [--profile lan|wan|local]
-      [--meta TEXT] [--log json|pretty] [--set option=value]...
-      one node in this process, until SIGINT or SIGTERM
+      [--key-file FILE | --key BASE64] [--keyring FILE [--passphrase-file FILE]]
+      [--cluster NAME] [--profile lan|wan|local] [--meta TEXT] [--log json|pretty]
+      [--set option=value]... [--commands]
+      one node in this process, until SIGINT or SIGTERM; SIGHUP reads --key-file again
   tattler keygen [--bits 128|192|256]
       a new key, as base64
   tattler --version | --help`;

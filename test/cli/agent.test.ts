@@ -122,6 +122,8 @@ describe("the command line", () => {
     [["agent", "--name", "a", "--set", "gossipNodes=0"], /gossipNodes: 0 is out of range.*from 1 to 64/],
     [["agent", "--name", "a", "--log", "xml"], /json or pretty/],
     [["agent", "--name", "a", "--profile", "moon"], /lan, wan, local/],
+    [["agent", "--name", "a", "--keyring", "/nowhere/keyring"], /TATTLER_PASSPHRASE/],
+    [["agent", "--name", "a", "--passphrase-file", "/nowhere/secret"], /without --keyring/],
     [["agent", "--nonsense"], /nonsense/],
     [["start", "--nodes", "two"], /whole number/],
     [["keygen", "--bits", "100"], /128, 192 or 256/],
@@ -136,6 +138,37 @@ describe("the command line", () => {
     const a = start("--name", "a");
     const { status, stderr } = run("agent", "--name", "b", "--bind", await a.address());
     expect([status, stderr]).toEqual([1, expect.stringMatching(/cannot bind .*choose a free port/)]);
+  });
+
+  it("makes a keyring file from a key, and needs only its passphrase afterwards", async () => {
+    const secret = keyFile("correct horse battery\n");
+    const sealed = ["--keyring", `${secret}.ring`, "--passphrase-file", secret];
+    const key = freshKey();
+    const first = start("--name", "a", ...sealed, "--key", key);
+    await first.event("ready");
+    await first.stop("SIGTERM");
+    const again = start("--name", "a", ...sealed);
+    const other = start("--name", "b", "--key", key, "--join", await again.address());
+    await other.event("join", "a");
+    expect(again.stderr).toBe("");
+  });
+
+  it("obeys commands, answers each with its id, and says what is wrong with one", async () => {
+    const a = start("--name", "a", "--commands");
+    const b = start("--name", "b", "--commands", "--join", await a.address());
+    await Promise.all([a.event("join", "b"), b.event("join", "a")]);
+    a.command({ id: 1, send: "b", text: "hi", reliable: true });
+    a.command({ id: "two", broadcast: "all" });
+    a.command({ id: 3, send: "nobody", text: "hi" });
+    a.command({ id: 4, fly: true });
+    a.process.stdin?.write("no JSON\n");
+    const answered = () => a.events.filter(({ event }) => ["done", "refused"].includes(event));
+    await a.until(() => answered().length === 5, "five answers");
+    const ids = answered().map(({ event, id }) => `${event} ${id}`);
+    expect(ids.sort()).toEqual(["done 1", "done two", "refused 3", "refused 4", "refused null"]);
+    await b.until(() => b.events.filter(({ event }) => event === "message").length === 2, "two messages");
+    const got = b.events.flatMap(({ payload }) => payload ?? []);
+    expect(got.sort()).toEqual(["all", "hi"]);
   });
 
   it("warns of a key file that others may read", async () => {

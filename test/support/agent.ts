@@ -10,6 +10,9 @@ export interface AgentEvent {
   readonly event: string;
   readonly member: { readonly name: string; readonly address: string; readonly meta?: string } | null;
   readonly members: number;
+  readonly payload?: string;
+  readonly reliable?: boolean;
+  readonly id?: number | string;
   readonly stats?: Record<string, number>;
   readonly streams?: Record<string, number>;
 }
@@ -28,7 +31,7 @@ export class Agent {
   constructor(args: readonly string[]) {
     const set = quick.flatMap((pair) => ["--set", pair]);
     const fixed = ["agent", "--bind", "127.0.0.1:0", "--log", "json", "--profile", "local", ...set];
-    this.process = spawn(process.execPath, [cli, ...fixed, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    this.process = spawn(process.execPath, [cli, ...fixed, ...args], { stdio: ["pipe", "pipe", "pipe"] });
     if (this.process.stdout === null || this.process.stderr === null) throw new Error("no pipes");
     createInterface({ input: this.process.stdout }).on("line", (line) => {
       this.lines.push(line);
@@ -48,6 +51,11 @@ export class Agent {
       this.events.find(({ event, member }) => event === kind && (about === undefined || member?.name === about));
     await this.until(() => find() !== undefined, `${kind} ${about ?? ""}`);
     return find() as AgentEvent;
+  }
+
+  /** One command line, for an agent with --commands. */
+  command(command: object): void {
+    this.process.stdin?.write(`${JSON.stringify(command)}\n`);
   }
 
   async address(): Promise<string> {
