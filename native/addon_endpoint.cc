@@ -20,6 +20,18 @@ uint64_t wide(const Napi::CallbackInfo& info, size_t lowIndex) {
   return static_cast<uint64_t>(number(info, lowIndex + 1)) << 32 | number(info, lowIndex);
 }
 
+// Six bytes as one whole number, the first the lowest (src/wire/versions.ts); none when negative.
+std::optional<VersionBytes> versionsOf(const Napi::Value& value) {
+  if (!value.IsNumber()) return std::nullopt;
+  const int64_t packed = value.As<Napi::Number>().Int64Value();
+  if (packed < 0) return std::nullopt;
+  VersionBytes versions;
+  for (size_t i = 0; i < versions.size(); i++) {
+    versions[i] = static_cast<uint8_t>(packed >> (8 * i));
+  }
+  return versions;
+}
+
 }  // namespace
 
 Napi::Function EndpointObject::define(Napi::Env env) {
@@ -107,7 +119,8 @@ Napi::Value EndpointObject::message(const Napi::CallbackInfo& info) {
 
 void EndpointObject::queueAlive(const Napi::CallbackInfo& info) {
   if (Endpoint* e = endpoint()) {
-    e->queueAlive(number(info, 0), number(info, 1), number(info, 2), bytesOf(info[3]));
+    e->queueAlive(number(info, 0), number(info, 1), number(info, 2), bytesOf(info[3]),
+                  versionsOf(info[4]));
   }
 }
 

@@ -61,7 +61,8 @@ class Endpoint {
 
   // --- JS thread: the broadcast queue.
 
-  void queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation, Bytes meta);
+  void queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation, Bytes meta,
+                  const std::optional<VersionBytes>& versions);
   void queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
                        uint32_t incarnation, uint8_t evidence);
   bool queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload);

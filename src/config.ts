@@ -1,7 +1,8 @@
 import { tattlerError } from "./errors.js";
-import type { Backend, GossipOptions, Profile } from "./options.js";
+import type { Backend, GossipOptions, Profile, VersionRange } from "./options.js";
+import { ownProtocol } from "./wire/versions.js";
 
-export type { Backend, GossipOptions, Profile } from "./options.js";
+export type { Backend, GossipOptions, Profile, VersionRange } from "./options.js";
 
 type Given = "advertise" | "seed";
 /** Options with every default filled in, checked and frozen. */
@@ -25,6 +26,7 @@ interface NumberRule {
 const hourMs = 3_600_000;
 
 const numbers = {
+  protocolVersion: { lan: ownProtocol.current, min: ownProtocol.min, max: ownProtocol.max },
   probeIntervalMs: { lan: 1000, wan: 5000, min: 10, max: hourMs, zero: true },
   probeTimeoutMs: { lan: 500, wan: 3000, local: 200, min: 1, max: hourMs },
   indirectChecks: { lan: 3, local: 1, min: 0, max: 32 },
@@ -62,6 +64,7 @@ const others = [
   "cluster",
   "keys",
   "meta",
+  "applicationVersion",
   "seed",
   "backend",
   "tcpPing",
@@ -94,6 +97,7 @@ export function resolveConfig(options: GossipOptions): Config {
     cluster: checkText("cluster", options.cluster ?? "default", 1, 255),
     keys: checkKeys(options.keys ?? []),
     meta: checkMeta(options.meta ?? "", timings.metaMaxBytes),
+    applicationVersion: checkVersions(options.applicationVersion ?? { min: 0, max: 0, current: 0 }),
     seed: options.seed === undefined ? null : checkSeed(options.seed),
     backend: oneOf("backend", options.backend ?? "auto", backends),
     tcpPing: checkBoolean("tcpPing", options.tcpPing ?? true),
@@ -114,6 +118,8 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
       return { profile: oneOf(name, text, profiles) };
     case "backend":
       return { backend: oneOf(name, text, backends) };
+    case "applicationVersion":
+      return { applicationVersion: parseVersions(text) };
     case "seed":
       return { seed: checkSeed(numberOf(text)) };
     case "name":
@@ -209,6 +215,25 @@ export function checkMeta(meta: unknown, metaMaxBytes: number): Uint8Array {
     `it has ${bytes.length} bytes`,
     `give at most ${metaMaxBytes} bytes, or raise metaMaxBytes everywhere`,
   );
+}
+
+function checkVersions(given: unknown): VersionRange {
+  const { min, max, current } = (given ?? {}) as Partial<VersionRange>;
+  const isByte = (value: unknown): boolean =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+  if ([min, max, current].every(isByte) && min! <= current! && current! <= max!) {
+    return Object.freeze({ min: min!, max: max!, current: current! });
+  }
+  const problem = `min ${quoted(min)}, current ${quoted(current)}, max ${quoted(max)} make no range`;
+  throw invalid("applicationVersion", problem, "give whole numbers from 0 to 255, min <= current <= max");
+}
+
+/** As a command line has it: lowest, highest and spoken. */
+function parseVersions(text: string): VersionRange {
+  const numbers = text.split(",").map(numberOf);
+  const [min, max, current] = numbers as number[];
+  if (numbers.length === 3) return checkVersions({ min, max, current });
+  throw invalid("applicationVersion", `${quoted(text)} is not three numbers`, "write min,max,current such as 1,3,2");
 }
 
 function checkSeed(seed: unknown): number {

@@ -1,3 +1,5 @@
+import type { VersionRange } from "./options.js";
+
 /**
  * What the application may plug into a node. All methods are optional and run on the JavaScript thread. What one throws
  * becomes an `error` event. The questions (`allow...`) must be answered at once, and without calling the node.
@@ -30,6 +32,10 @@ export interface MemberClaim {
   readonly address: string;
   readonly state: MemberStateName;
   readonly meta: Uint8Array;
+  /** The gossip protocol it speaks and those it understands; null when it did not say. */
+  readonly protocol: VersionRange | null;
+  /** The same of the application's own protocol (`applicationVersion`). */
+  readonly application: VersionRange | null;
 }
 
 export interface Conflict {
@@ -51,6 +57,10 @@ export interface Member {
   /** Grows with every change that the member announces about itself. */
   readonly incarnation: number;
   readonly meta: Uint8Array;
+  /** The gossip protocol it speaks and those it understands; null when it did not say. */
+  readonly protocol: VersionRange | null;
+  /** The same of the application's own protocol (`applicationVersion`). */
+  readonly application: VersionRange | null;
 }
 
 /** A user payload. */

@@ -1,3 +1,7 @@
+import type { VersionRange } from "./wire/versions.js";
+
+export type { VersionRange } from "./wire/versions.js";
+
 /**
  * Options of a node. Only `name` is required. Durations are milliseconds; defaults are those of the LAN profile, which
  * are memberlist's unless said otherwise; `wan` and `local` differ where the tables below say so.
@@ -17,6 +21,14 @@ export interface GossipOptions {
   readonly keys?: readonly Uint8Array[];
   /** Metadata told to all members, text or bytes, at most metaMaxBytes. Default empty. */
   readonly meta?: Uint8Array | string;
+  /** Gossip protocol to speak, of those that this version of tattler understands. Range 1 to 1. Default 1. */
+  readonly protocolVersion?: number;
+  /**
+   * The application's own versions: the lowest and highest that this node understands and the one it speaks, each 0
+   * to 255, min <= current <= max. A member that speaks what this node does not understand, or the other way
+   * round, is not let in. Default { min: 0, max: 0, current: 0 }.
+   */
+  readonly applicationVersion?: VersionRange;
   /** Seed of all dice, for reproducible runs. Default: random. */
   readonly seed?: number;
   /** Socket back end: `auto` (default) takes what the platform does best. */

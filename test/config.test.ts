@@ -8,6 +8,7 @@ const hour = 3_600_000;
 // The table of section 1.2 (M-040 to M-075) and the option comments, written down apart from the code:
 // option, lan, wan, local, least, most, and whether 0 turns it off.
 const table = [
+  ["protocolVersion", 1, 1, 1, 1, 1, false],
   ["probeIntervalMs", 1000, 5000, 1000, 10, hour, true],
   ["probeTimeoutMs", 500, 3000, 200, 1, hour, false],
   ["indirectChecks", 3, 3, 1, 0, 32, false],
@@ -82,7 +83,19 @@ describe("the presets (M-040 to M-075)", () => {
   });
 
   it("cover every option there is", () => {
-    const others = ["name", "profile", "bind", "advertise", "cluster", "keys", "meta", "seed", "backend", "tcpPing"];
+    const others = [
+      "name",
+      "profile",
+      "bind",
+      "advertise",
+      "cluster",
+      "keys",
+      "meta",
+      "seed",
+      "backend",
+      "tcpPing",
+      "applicationVersion",
+    ];
     const names = [...table.map(([option]) => option), ...others, "messageShare"];
     expect([...optionNames].sort()).toEqual(names.sort());
     expect(Object.keys(resolve()).sort()).toEqual(names.sort());

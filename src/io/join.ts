@@ -116,8 +116,8 @@ async function askState(
 }
 
 function mergeState({ host, driver }: OpenedNode, reply: SyncReply): void {
-  const accepted = host.vet(reply.records, true);
-  if (typeof accepted === "string") throw tattlerError("TATTLER_JOIN_REFUSED", ["this node's own delegate", accepted]);
+  const accepted = host.vet(reply.peer, reply.records, true);
+  if (typeof accepted === "string") throw tattlerError("TATTLER_JOIN_REFUSED", ["this node itself", accepted]);
   driver.perform(host, (nowMs) => host.merge(nowMs, reply.peer, accepted, reply.userState, true));
 }
 

@@ -167,7 +167,7 @@ function answerSync(
   join: boolean,
 ): SyncAnswer {
   if (host === null || host.isClosed) return { refuse: "the node is starting or closing" };
-  const accepted = host.vet(records, join);
+  const accepted = host.vet(peer, records, join);
   if (typeof accepted === "string") return { refuse: accepted };
   const answer = { records: host.swim.localRecords(), userState: host.localState(join) };
   driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));

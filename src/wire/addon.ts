@@ -5,6 +5,8 @@
  * All methods must be called on the thread that created the hub.
  */
 
+import type { PackedVersions } from "./versions.js";
+
 /** A member name, interned. Dense from 1; reused only after every reader of the old meaning is done. */
 export type MemberHandle = number;
 /** A socket address (IP and port), interned. */
@@ -145,7 +147,14 @@ export interface Endpoint {
   /** A user payload to one address, not relayed. */
   message(to: AddressHandle, payload: Uint8Array): boolean;
 
-  queueAlive(subject: MemberHandle, address: AddressHandle, incarnation: number, meta: Uint8Array | null): void;
+  /** `versions` are packed (src/wire/versions.ts); negative or left out, none are sent. */
+  queueAlive(
+    subject: MemberHandle,
+    address: AddressHandle,
+    incarnation: number,
+    meta: Uint8Array | null,
+    versions?: PackedVersions,
+  ): void;
   queueSuspect(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   /** A user broadcast of `origin`; false when it can never fit a datagram. */

@@ -8,8 +8,10 @@ import { Frame } from "./generated/wire/frame.js";
 import { FrameKind } from "./generated/wire/frame-kind.js";
 import { MemberRecord as RecordTable } from "./generated/wire/member-record.js";
 import { MemberState } from "./generated/wire/member-state.js";
+import { Versions } from "./generated/wire/versions.js";
 import { isMappedIpv4 } from "./ip.js";
 import type { MemberRecord } from "./records.js";
+import { type PackedVersions, readVersions, unknownVersions, unpackVersions } from "./versions.js";
 
 /** Most plaintext bytes that members and payload take in one frame; the head adds less than 1 KiB. */
 export const frameBodyBytes = 48 * 1024;
@@ -113,6 +115,7 @@ const view = new Frame();
 const recordView = new RecordTable();
 const address4 = new Address4();
 const address6 = new Address6();
+const versionsView = new Versions();
 
 function roomAfter(members: number): number {
   return frameBodyBytes - builder.offset() - 4 * members;
@@ -120,7 +123,7 @@ function roomAfter(members: number): number {
 
 /** Upper bound: table, vtable, inline fields, two length prefixes with padding, and at most 3 UTF-8 bytes a unit. */
 function recordBytes(record: MemberRecord): number {
-  return 96 + 3 * record.name.length + record.meta.length;
+  return 104 + 3 * record.name.length + record.meta.length;
 }
 
 function writeRecord(record: MemberRecord): number {
@@ -132,6 +135,7 @@ function writeRecord(record: MemberRecord): number {
   RecordTable.addState(builder, record.state);
   writeAddress(record.ip, record.port);
   RecordTable.addMeta(builder, meta);
+  writeVersions(record.versions ?? unknownVersions);
   return RecordTable.endMemberRecord(builder);
 }
 
@@ -142,6 +146,13 @@ function writeAddress(ip: Uint8Array, port: number): void {
   } else {
     RecordTable.addV6(builder, Address6.createAddress6(builder, Array.from(ip), port));
   }
+}
+
+function writeVersions(packed: PackedVersions): void {
+  const versions = unpackVersions(packed);
+  if (versions === null) return;
+  const { protocol: p, application: a } = versions;
+  RecordTable.addVersions(builder, Versions.createVersions(builder, p.min, p.max, p.current, a.min, a.max, a.current));
 }
 
 function finishFrame(head: FrameHead, members: number[], payload: Uint8Array, last: boolean): Uint8Array {
@@ -216,7 +227,10 @@ function readRecord(record: RecordTable, index: number, maxMetaBytes: number): M
   const port = readAddress(record, ip);
   if (port === null) reject(`member ${index}: not exactly one address`);
   if (port === 0) reject(`member ${index}: port 0`);
-  return { name, ip, port, incarnation, state, meta: record.metaArray()?.slice() ?? noBytes };
+  const versions = readVersions(record.versions(versionsView));
+  const meta = record.metaArray()?.slice() ?? noBytes;
+  const known = { name, ip, port, incarnation, state, meta };
+  return versions === unknownVersions ? known : { ...known, versions };
 }
 
 /** Writes the address into `ip` and returns the port; null unless the record has exactly one. */

@@ -45,7 +45,8 @@ function decodeTurn(frames: Iterable<Uint8Array>): {
   };
 }
 
-const anyRecord: fc.Arbitrary<MemberRecord> = fc.record({
+const anyVersions = fc.integer({ min: 0, max: 2 ** 48 - 1 });
+const plainRecord: fc.Arbitrary<MemberRecord> = fc.record({
   name: fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 }).filter((name) => Buffer.byteLength(name) <= 128),
   ip: fc.oneof(
     fc.uint8Array({ minLength: 4, maxLength: 4 }).map((ip) => mapped(...ip)),
@@ -56,6 +57,10 @@ const anyRecord: fc.Arbitrary<MemberRecord> = fc.record({
   state: fc.constantFrom(MemberState.alive, MemberState.suspect, MemberState.dead, MemberState.left),
   meta: fc.uint8Array({ maxLength: 512 }),
 });
+const anyRecord: fc.Arbitrary<MemberRecord> = fc.oneof(
+  plainRecord,
+  fc.tuple(plainRecord, anyVersions).map(([record, versions]) => ({ ...record, versions })),
+);
 
 describe("a turn", () => {
   it("decodes to what was encoded, whatever the members and the payload", () => {
