@@ -57,6 +57,7 @@ Napi::Function EndpointObject::define(Napi::Env env) {
                          InstanceMethod<&EndpointObject::setDigest>("setDigest"),
                          InstanceMethod<&EndpointObject::seal>("seal"),
                          InstanceMethod<&EndpointObject::open>("open"),
+                         InstanceMethod<&EndpointObject::verifyFrame>("verifyFrame"),
                          InstanceMethod<&EndpointObject::close>("close"),
                      });
 }
@@ -194,6 +195,10 @@ Napi::Value EndpointObject::open(const Napi::CallbackInfo& info) {
   const auto opened = e->openFrame(chunk, bytesOf(info[1]), static_cast<uint8_t*>(buffer.Data()));
   if (const auto* refusal = std::get_if<wire::Counter>(&opened)) return count(info, *refusal);
   return Napi::Uint8Array::New(info.Env(), std::get<size_t>(opened), buffer, 0);
+}
+
+Napi::Value EndpointObject::verifyFrame(const Napi::CallbackInfo& info) {
+  return truth(info, isVerifiedFrame(bytesOf(info[0])));
 }
 
 void EndpointObject::close(const Napi::CallbackInfo&) {

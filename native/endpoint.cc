@@ -20,6 +20,8 @@ BroadcastQueue::Options queueOptions(const EndpointConfig& config, Interner& int
   return options;
 }
 
+}  // namespace
+
 bool isVerifiedFrame(Bytes frame) {
   flatbuffers::Verifier::Options options;
   options.max_depth = 4;
@@ -27,8 +29,6 @@ bool isVerifiedFrame(Bytes frame) {
   flatbuffers::Verifier verifier(frame.data(), frame.size(), options);
   return verifier.VerifyBuffer<wire::Frame>(nullptr);
 }
-
-}  // namespace
 
 Endpoint::Endpoint(uint32_t index, EndpointConfig config, EndpointParts parts, Counters counters,
                    double* heardMs)

@@ -35,6 +35,9 @@ struct EndpointParts {
   CipherCache& streamCiphers;  // JS thread
 };
 
+// Whether the bytes are a sound wire::Frame.
+bool isVerifiedFrame(Bytes frame);
+
 class Endpoint {
  public:
   Endpoint(uint32_t index, EndpointConfig config, EndpointParts parts, Counters counters,

@@ -68,6 +68,7 @@ const others = [
   "seed",
   "backend",
   "tcpPing",
+  "compression",
 ] as const;
 
 /** The names of all options. */
@@ -101,6 +102,7 @@ export function resolveConfig(options: GossipOptions): Config {
     seed: options.seed === undefined ? null : checkSeed(options.seed),
     backend: oneOf("backend", options.backend ?? "auto", backends),
     tcpPing: checkBoolean("tcpPing", options.tcpPing ?? true),
+    compression: checkBoolean("compression", options.compression ?? true),
   });
 }
 
@@ -111,9 +113,10 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
   }
   switch (name) {
     case "tcpPing":
+    case "compression":
       if (text !== "true" && text !== "false")
         throw invalid(name, `${quoted(text)} is not a boolean`, "give true or false");
-      return { tcpPing: text === "true" };
+      return { [name]: text === "true" };
     case "profile":
       return { profile: oneOf(name, text, profiles) };
     case "backend":

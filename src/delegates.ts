@@ -13,7 +13,7 @@ export interface Delegates {
   /** The other side's application state, after the memberships were merged. Not called when it is empty. */
   mergeRemoteState?(state: Uint8Array, join: boolean): void;
   /**
-   * Asked on both ends of a join, before anything is merged and before the joiner learns anything about us (E-75).
+   * Asked on both ends of a join, before anything is merged on either and before the joiner learns of us (E-75).
    * Return a reason to refuse, return nothing to agree. One that throws refuses.
    */
   allowMerge?(members: readonly MemberClaim[]): string | undefined;

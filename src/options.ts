@@ -76,6 +76,8 @@ export interface GossipOptions {
   readonly messageShare?: number;
   /** Most members accepted in one state sync. Default 65,536. */
   readonly maxSyncRecords?: number;
+  /** Whether state syncs are compressed, with members that do the same (M-062). Default true. */
+  readonly compression?: boolean;
   /** Inbound TCP exchanges served at once. Range 1 to 65,535. Default 128. */
   readonly maxStreams?: number;
   /** Longest reliable message, in bytes. Range 1 to 64 MiB. Default 4 MiB. */

@@ -95,6 +95,7 @@ describe("the presets (M-040 to M-075)", () => {
       "backend",
       "tcpPing",
       "applicationVersion",
+      "compression",
     ];
     const names = [...table.map(([option]) => option), ...others, "messageShare"];
     expect([...optionNames].sort()).toEqual(names.sort());
@@ -182,6 +183,15 @@ describe("bounds", () => {
     for (const value of allowed.split(", ")) expect(resolve({ [option]: value })).toMatchObject({ [option]: value });
     const error = refused({ [option]: "moon" });
     expect(error.message).toBe(`option ${option}: there is no "moon"; give one of ${allowed}`);
+  });
+
+  it("of compression are true and false", () => {
+    expect([undefined, true, false].map((compression) => resolve({ compression }).compression)).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    expect(refused({ compression: 1 }).remedy).toBe("give true or false");
   });
 
   it("of tcpPing are true and false, of seed the safe whole numbers from 0", () => {
@@ -308,6 +318,7 @@ describe("options from text", () => {
   it.each([
     ["tcpPing", "true", true],
     ["tcpPing", "false", false],
+    ["compression", "false", false],
     ["profile", "wan", "wan"],
     ["backend", "posix", "posix"],
     ["seed", "123", 123],
@@ -323,6 +334,7 @@ describe("options from text", () => {
 
   it.each([
     ["tcpPing", "yes"],
+    ["compression", "yes"],
     ["profile", "moon"],
     ["backend", ""],
     ["seed", ""],

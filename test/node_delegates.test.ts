@@ -42,7 +42,7 @@ describe("allowMerge", () => {
     expect(guarded.stats.streams.refused).toBe(1);
   });
 
-  it("of the joiner refuses: it merges nothing and the join fails with its reason", async () => {
+  it("of the joiner refuses: neither end merges anything and the join fails with its reason (E-75)", async () => {
     const merged: string[] = [];
     const joiner = await newNode(
       "joiner",
@@ -50,16 +50,22 @@ describe("allowMerge", () => {
       {
         allowMerge: (members) => (members.some(({ name }) => name === "foe") ? "not with the foe" : undefined),
         mergeRemoteState: (state) => merged.push(text(state)),
+        localState: () => bytes("mine"),
       },
     );
-    const foe = await newNode("foe", {}, { localState: () => bytes("come in") });
+    const mergeRemoteState = () => merged.push("by the foe");
+    const foe = await newNode("foe", {}, { localState: () => bytes("come in"), mergeRemoteState });
     const error = await errorOf(() => joiner.join([foe.self.address]));
     expect(error.cause).toMatchObject({
       code: "TATTLER_JOIN_REFUSED",
       message: expect.stringMatching(/not with the foe/),
     });
-    // The other end has agreed, so it gossips to the joiner from now on.
-    expect([joiner.stats.syncsMerged, merged]).toEqual([0, []]);
+    await until(() => foe.stats.streams.joinsUnconfirmed === 1, "the foe to know");
+    expect([joiner.stats.syncsMerged, foe.stats.syncsMerged, merged]).toEqual([0, 0, []]);
+    expect([joiner.members, foe.members].map((members) => members.map(({ name }) => name))).toEqual([
+      ["joiner"],
+      ["foe"],
+    ]);
   });
 
   it("that agrees lets the join through, and is not asked at later syncs", async () => {

@@ -22,7 +22,8 @@ export interface TurnContent {
 export const noContent: TurnContent = { records: [], payload: new Uint8Array(0) };
 
 export async function sendTurn(stream: FrameSocket, head: FrameHead, content: TurnContent): Promise<void> {
-  for (const frame of encodeTurn(head, content.records, content.payload)) await stream.send(frame);
+  const mayPack = mayCarryMembers(head.kind);
+  for (const frame of encodeTurn(head, content.records, content.payload)) await stream.send(frame, mayPack);
 }
 
 /**

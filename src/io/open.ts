@@ -128,16 +128,18 @@ function openEndpoint(config: Config, ip: Uint8Array, port: number, self: Member
 }
 
 function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Driver, late: Late): Streams {
-  const { cluster, maxStreams, maxSyncRecords, maxMessageBytes, streamTimeoutMs } = config;
+  const { cluster, compression, maxStreams, maxSyncRecords, maxMessageBytes, streamTimeoutMs } = config;
   const sealer: FrameSealer = {
     seal: (frame, context) => late.endpoint?.seal(frame, context) ?? new Uint8Array(0),
     open: (chunk, context) => late.endpoint?.open(chunk, context) ?? 0,
+    verify: (frame) => late.endpoint?.verifyFrame(frame) ?? false,
   };
   return new Streams({
     host: formatIp(ip),
     port,
     clusterTag: loadAddon().clusterTag(cluster),
     cluster,
+    compression,
     sealer,
     selfName: () => config.name,
     maxStreams,
@@ -157,7 +159,7 @@ function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Drive
   });
 }
 
-/** Our state goes out as it was before theirs came in; a refused peer learns nothing (E-75). */
+/** Our state goes out as it was before theirs comes in; a refused peer learns nothing (E-75). */
 function answerSync(
   driver: Driver,
   host: Host | null,
@@ -169,7 +171,8 @@ function answerSync(
   if (host === null || host.isClosed) return { refuse: "the node is starting or closing" };
   const accepted = host.vet(peer, records, join);
   if (typeof accepted === "string") return { refuse: accepted };
-  const answer = { records: host.swim.localRecords(), userState: host.localState(join) };
-  driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
-  return answer;
+  const merge = (): void => {
+    if (!host.isClosed) driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
+  };
+  return { records: host.swim.localRecords(), userState: host.localState(join), merge };
 }

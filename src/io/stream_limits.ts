@@ -53,6 +53,8 @@ export interface StreamStats {
   refused: number;
   /** Exchanges that a peer refused. */
   refusedByPeer: number;
+  /** Joins whose joiner learnt of us and then did not agree, or went away; nothing of it was merged. */
+  joinsUnconfirmed: number;
   /** Handlers that threw. */
   handlerFailed: number;
   /** The system could not accept a connection (out of descriptors). */
@@ -62,6 +64,8 @@ export interface StreamStats {
   dialFailed: number;
   bytesIn: number;
   bytesOut: number;
+  /** Bytes that packing kept off the wire. */
+  bytesSaved: number;
 }
 
 export function newStreamStats(): StreamStats {
@@ -77,11 +81,13 @@ export function newStreamStats(): StreamStats {
     closedEarly: 0,
     refused: 0,
     refusedByPeer: 0,
+    joinsUnconfirmed: 0,
     handlerFailed: 0,
     acceptFailed: 0,
     dialed: 0,
     dialFailed: 0,
     bytesIn: 0,
     bytesOut: 0,
+    bytesSaved: 0,
   };
 }

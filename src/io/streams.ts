@@ -24,6 +24,8 @@ export interface StreamsOptions extends Partial<StreamLimits> {
   readonly clusterTag: number;
   readonly cluster: string;
   readonly sealer: FrameSealer;
+  /** Whether state syncs are packed, with peers that do the same. Default true. */
+  readonly compression?: boolean;
   /** Our member name; asked for every exchange. */
   readonly selfName: () => string;
   readonly handlers: StreamHandlers;
@@ -41,6 +43,11 @@ export interface SyncRequest extends ExchangeOptions {
   /** The application's state. */
   readonly userState: Uint8Array;
   readonly join: boolean;
+  /**
+   * In a join, asked about the answer before the peer takes over anything of ours; returns why not, or null to agree.
+   * Default: agrees.
+   */
+  readonly vet?: (reply: SyncReply) => string | null;
 }
 
 export interface SyncReply {
@@ -65,11 +72,11 @@ export class Streams {
   private closing: Promise<void> | null = null;
 
   constructor(options: StreamsOptions) {
-    const { clusterTag, cluster, sealer, selfName, handlers } = options;
+    const { clusterTag, cluster, sealer, selfName, handlers, compression = true } = options;
     const stats = newStreamStats();
     this.stats = stats;
     this.options = options;
-    this.context = { clusterTag, cluster, sealer, selfName, limits: limitsOf(options), stats };
+    this.context = { clusterTag, cluster, sealer, compression, selfName, limits: limitsOf(options), stats };
     this.server = new StreamServer(this.context, handlers);
   }
 
@@ -87,17 +94,20 @@ export class Streams {
   }
 
   /**
-   * Trades state with a member. Errors: TATTLER_JOIN_REFUSED or TATTLER_STREAM_REFUSED with the peer's
+   * Trades state with a member. A join has a third turn, in which we confirm that we agree to the answer, and resolves
+   * once the peer has merged ours. Errors: TATTLER_JOIN_REFUSED or TATTLER_STREAM_REFUSED with the peer's
    * reason, TATTLER_CLUSTER_MISMATCH, TATTLER_STREAM_CLOSED (often a key mismatch), the other
    * TATTLER_STREAM_* rows, TATTLER_ABORTED, TATTLER_CLOSED.
    */
   async sync(host: string, port: number, request: SyncRequest): Promise<SyncReply> {
-    const { join, records, userState } = request;
+    const { join, records, userState, vet } = request;
     this.checkSize(userState);
     return this.exchange(host, port, request, async (stream) => {
       const content = { records: records(), payload: userState };
-      const reply = await this.ask(stream, this.head(FrameKind.syncRequest, { join }), content, FrameKind.syncReply);
-      return { peer: reply.head.source, records: reply.records, userState: reply.payload };
+      const turn = await this.ask(stream, this.head(FrameKind.syncRequest, { join }), content, FrameKind.syncReply);
+      const reply = { peer: turn.head.source, records: turn.records, userState: turn.payload };
+      if (join) await this.confirm(stream, vet?.(reply) ?? null);
+      return reply;
     });
   }
 
@@ -171,6 +181,17 @@ export class Streams {
     this.dialing.add(stream);
     void stream.closed.then(() => this.dialing.delete(stream));
     return stream;
+  }
+
+  private async confirm(stream: FrameSocket, refusal: string | null): Promise<void> {
+    if (refusal === null) {
+      await this.ask(stream, this.head(FrameKind.confirm), noContent, FrameKind.receipt);
+      return;
+    }
+    this.context.stats.refused++;
+    await sendTurn(stream, this.head(FrameKind.error, { join: true, reason: refusal }), noContent);
+    await stream.linger();
+    throw tattlerError("TATTLER_JOIN_REFUSED", ["this node itself", refusal]);
   }
 
   private async ask(stream: FrameSocket, head: FrameHead, content: TurnContent, expected: FrameKind): Promise<Turn> {

@@ -176,6 +176,8 @@ export interface Endpoint {
   seal(frame: Uint8Array, context: Uint8Array): Uint8Array;
   /** Opens and verifies a sealed Frame; the Counter of the reason when it is refused. */
   open(chunk: Uint8Array, context: Uint8Array): Uint8Array | number;
+  /** Whether the bytes are a sound Frame; open() has checked what it returns, but not what is packed inside. */
+  verifyFrame(frame: Uint8Array): boolean;
 
   /** Idempotent. */
   close(): void;

@@ -4,6 +4,7 @@
 import { Builder, ByteBuffer, Encoding } from "flatbuffers";
 import { Address4 } from "./generated/wire/address4.js";
 import { Address6 } from "./generated/wire/address6.js";
+import { Codec } from "./generated/wire/codec.js";
 import { Frame } from "./generated/wire/frame.js";
 import { FrameKind } from "./generated/wire/frame-kind.js";
 import { MemberRecord as RecordTable } from "./generated/wire/member-record.js";
@@ -81,6 +82,31 @@ export function* encodeTurn(
     byte += part.length;
     yield finishFrame(head, members, part, record === records.length && byte === payload.length);
   } while (record < records.length || byte < payload.length);
+}
+
+/** A frame of which nothing is known but how to unpack the one inside. */
+export interface PackedFrame {
+  readonly codec: Codec;
+  /** A view. */
+  readonly packed: Uint8Array;
+}
+
+/** Encodes the frame around a packed one. */
+export function encodePacked(codec: Codec, packed: Uint8Array): Uint8Array {
+  const around = new Builder(packed.length + 64);
+  const packedOffset = around.createByteVector(packed);
+  Frame.startFrame(around);
+  Frame.addCodec(around, codec);
+  Frame.addPacked(around, packedOffset);
+  around.finish(Frame.endFrame(around));
+  return around.asUint8Array();
+}
+
+/** What a verified frame has inside; null when it is a plain one. */
+export function packedIn(bytes: Uint8Array): PackedFrame | null {
+  const frame = Frame.getRootAsFrame(new ByteBuffer(bytes), view);
+  const codec = frame.codec();
+  return codec === Codec.none ? null : { codec, packed: frame.packedArray() ?? noBytes };
 }
 
 /**
@@ -175,6 +201,8 @@ function finishFrame(head: FrameHead, members: number[], payload: Uint8Array, la
       membersOffset,
       payloadOffset,
       reason,
+      Codec.none,
+      0,
     ),
   );
   return builder.asUint8Array().slice();
@@ -182,6 +210,7 @@ function finishFrame(head: FrameHead, members: number[], payload: Uint8Array, la
 
 function readFrame(bytes: Uint8Array, limits: DecodeLimits): DecodedFrame {
   const frame = Frame.getRootAsFrame(new ByteBuffer(bytes), view);
+  if (frame.codec() !== Codec.none || frame.packedLength() > 0) reject("a packed frame where a plain one is due");
   const kind = frame.kind();
   if (FrameKind[kind] === undefined) reject(`unknown frame kind ${kind}`);
   return {

@@ -179,7 +179,7 @@ function rawFrame(
   const members = Frame.createMembersVector(builder, offsets);
   const source = builder.createString(frame.source ?? "wren-1");
   const target = frame.target === undefined ? 0 : builder.createString(frame.target);
-  const root = Frame.createFrame(builder, frame.kind ?? 0, true, 0, source, target, 0, false, members, 0, 0);
+  const root = Frame.createFrame(builder, frame.kind ?? 0, true, 0, source, target, 0, false, members, 0, 0, 0, 0);
   builder.finish(root);
   return builder.asUint8Array();
 }
@@ -199,7 +199,7 @@ function rawRecord(builder: Builder, record: RawRecord): number {
 
 describe("decoding rejects", () => {
   const cases: [string, Uint8Array, RegExp][] = [
-    ["an unknown kind", rawFrame([], { kind: 7 }), /unknown frame kind 7/],
+    ["an unknown kind", rawFrame([], { kind: 8 }), /unknown frame kind 8/],
     ["an empty source", rawFrame([], { source: "" }), /source is not 1 to 128/],
     ["a source of 129 bytes", rawFrame([], { source: `${"é".repeat(64)}x` }), /source is not 1 to 128/],
     ["a ping without a target", rawFrame([], { kind: FrameKind.ping }), /target is not 1 to 128/],
