@@ -48,6 +48,8 @@ const numbers = {
   messageShare: { lan: 0.25, min: 0, max: 1, fraction: true },
   maxSyncRecords: { lan: 65_536, min: 1, max: 1_048_576 },
   maxStreams: { lan: 128, min: 1, max: 65_535 },
+  maxStreamsPerPeer: { lan: 64, min: 1, max: 65_535 },
+  maxExchangeBytes: { lan: 64 * 2 ** 20, min: 2 ** 17, max: 2 ** 30 },
   maxMessageBytes: { lan: 4 * 2 ** 20, min: 1, max: 64 * 2 ** 20 },
   leaveTimeoutMs: { lan: 5000, min: 0, max: hourMs },
 } as const satisfies Record<string, NumberRule>;
@@ -161,7 +163,7 @@ function checkNumber(option: NumberOption, value: unknown): number {
 }
 
 function checkRelations(timings: Record<NumberOption, number>): void {
-  const { probeIntervalMs, probeTimeoutMs, metaMaxBytes, datagramBytes } = timings;
+  const { probeIntervalMs, probeTimeoutMs, metaMaxBytes, datagramBytes, maxMessageBytes, maxExchangeBytes } = timings;
   if (probeIntervalMs > 0 && probeTimeoutMs >= probeIntervalMs) {
     const problem = `${probeTimeoutMs} leaves an interval of ${probeIntervalMs} no time for indirect probes`;
     throw invalid("probeTimeoutMs", problem, "give less than probeIntervalMs");
@@ -169,6 +171,12 @@ function checkRelations(timings: Record<NumberOption, number>): void {
   if (metaMaxBytes > datagramBytes - metaOverheadBytes) {
     const problem = `${metaMaxBytes} does not fit a datagram of ${datagramBytes} bytes`;
     throw invalid("metaMaxBytes", problem, `give at most ${datagramBytes - metaOverheadBytes}, or raise datagramBytes`);
+  }
+  // Heads and seals of its chunks, of 48 KiB each, come on top.
+  const exchangeBytes = Math.ceil((maxMessageBytes * 33) / 32) + 65_536;
+  if (exchangeBytes > maxExchangeBytes) {
+    const problem = `${maxMessageBytes} do not fit an exchange of ${maxExchangeBytes} bytes`;
+    throw invalid("maxMessageBytes", problem, `give less, or raise maxExchangeBytes to ${exchangeBytes}`);
   }
 }
 

@@ -80,7 +80,14 @@ export interface GossipOptions {
   readonly compression?: boolean;
   /** Inbound TCP exchanges served at once. Range 1 to 65,535. Default 128. */
   readonly maxStreams?: number;
-  /** Longest reliable message, in bytes. Range 1 to 64 MiB. Default 4 MiB. */
+  /** The same for one remote IP, so that one host cannot take all. Range 1 to 65,535. Default 64. */
+  readonly maxStreamsPerPeer?: number;
+  /** Most bytes received in one TCP exchange, unpacked ones counted too. Range 128 KiB to 1 GiB. Default 64 MiB. */
+  readonly maxExchangeBytes?: number;
+  /**
+   * Longest reliable message, and longest application state in a sync, in bytes. Must fit maxExchangeBytes with a
+   * thirty-second to spare. Range 1 to 64 MiB. Default 4 MiB.
+   */
   readonly maxMessageBytes?: number;
   /** How long leave() waits for the leave to spread. Default 5,000. */
   readonly leaveTimeoutMs?: number;

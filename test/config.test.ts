@@ -29,12 +29,21 @@ const table = [
   ["queueRecords", 8192, 8192, 8192, 16, 1_000_000, false],
   ["maxSyncRecords", 65_536, 65_536, 65_536, 1, 1_048_576, false],
   ["maxStreams", 128, 128, 128, 1, 65_535, false],
+  ["maxStreamsPerPeer", 64, 64, 64, 1, 65_535, false],
+  ["maxExchangeBytes", 67_108_864, 67_108_864, 67_108_864, 131_072, 1_073_741_824, false],
   ["maxMessageBytes", 4_194_304, 4_194_304, 4_194_304, 1, 67_108_864, false],
   ["leaveTimeoutMs", 5000, 5000, 5000, 0, hour, false],
 ] as const;
 
 /** What lets the option take any of its values. */
-const room = { probeIntervalMs: 0, probeTimeoutMs: 1, datagramBytes: 65_507, metaMaxBytes: 0 };
+const room = {
+  probeIntervalMs: 0,
+  probeTimeoutMs: 1,
+  datagramBytes: 65_507,
+  metaMaxBytes: 0,
+  maxMessageBytes: 1,
+  maxExchangeBytes: 2 ** 30,
+};
 
 function resolve(options: object = {}): Config {
   return resolveConfig({ name: "n", ...options } as GossipOptions);
@@ -218,6 +227,14 @@ describe("relations", () => {
       expect(error.remedy).toBe("give less than probeIntervalMs");
     }
     expect(resolve({ probeIntervalMs: 0 }).probeIntervalMs).toBe(0);
+  });
+
+  it("let the longest message fit an exchange", () => {
+    const error = refused({ maxMessageBytes: 64 * 2 ** 20 });
+    expect(error.message).toMatch(
+      /67108864 do not fit an exchange of 67108864 bytes; .* raise maxExchangeBytes to 69271552/,
+    );
+    expect(resolve({ maxMessageBytes: 64 * 2 ** 20, maxExchangeBytes: 69_271_552 }).maxMessageBytes).toBe(64 * 2 ** 20);
   });
 
   it("let the longest metadata fit a datagram with the longest name", () => {

@@ -2,6 +2,8 @@
 export interface StreamLimits {
   /** Inbound connections served at once; more are closed unread. Default 128, range 1 to 65535. */
   readonly maxStreams: number;
+  /** The same for one remote IP, so that one host cannot take all. Default 64, range 1 to 65535. */
+  readonly maxStreamsPerPeer: number;
   /** Longest sealed chunk, in bytes. Default 65,792 (64 KiB and room for the seal). */
   readonly maxChunkBytes: number;
   /** Most bytes received in one exchange. Default 64 MiB. */
@@ -20,6 +22,7 @@ export interface StreamLimits {
 
 export const defaultStreamLimits: StreamLimits = Object.freeze({
   maxStreams: 128,
+  maxStreamsPerPeer: 64,
   maxChunkBytes: 64 * 1024 + 256,
   maxExchangeBytes: 64 * 1024 * 1024,
   maxSyncRecords: 65_536,
@@ -35,6 +38,8 @@ export interface StreamStats {
   accepted: number;
   /** Inbound connections closed unread because maxStreams were being served. */
   rejectedLimit: number;
+  /** Inbound connections closed unread because maxStreamsPerPeer of their IP were being served. */
+  rejectedPeerLimit: number;
   /** The hello was not ours, or of another version. */
   rejectedHello: number;
   /** The peer belongs to another cluster. */
@@ -72,6 +77,7 @@ export function newStreamStats(): StreamStats {
   return {
     accepted: 0,
     rejectedLimit: 0,
+    rejectedPeerLimit: 0,
     rejectedHello: 0,
     rejectedCluster: 0,
     rejectedSeal: 0,

@@ -60,6 +60,8 @@ export class StreamServer {
   private readonly handlers: StreamHandlers;
   private readonly server: Server;
   private readonly streams = new Set<FrameSocket>();
+  /** How many of the streams each remote IP has. */
+  private readonly perPeer = new Map<string, number>();
 
   constructor(context: StreamContext, handlers: StreamHandlers) {
     this.context = context;
@@ -94,16 +96,28 @@ export class StreamServer {
 
   private accept(socket: Socket): void {
     const { limits, stats } = this.context;
-    if (this.streams.size >= limits.maxStreams) {
-      stats.rejectedLimit++;
+    const remote = textOf(socket.remoteAddress);
+    const ofPeer = this.perPeer.get(remote) ?? 0;
+    const isFull = this.streams.size >= limits.maxStreams;
+    if (isFull || ofPeer >= limits.maxStreamsPerPeer) {
+      if (isFull) stats.rejectedLimit++;
+      else stats.rejectedPeerLimit++;
       socket.on("error", () => {}).destroy();
       return;
     }
     stats.accepted++;
     const stream = new FrameSocket(socket, { ...this.context, role: "acceptor" });
     this.streams.add(stream);
-    void stream.closed.then(() => this.streams.delete(stream));
-    void this.serve(stream, textOf(socket.remoteAddress));
+    this.perPeer.set(remote, ofPeer + 1);
+    void stream.closed.then(() => this.forget(stream, remote));
+    void this.serve(stream, remote);
+  }
+
+  private forget(stream: FrameSocket, remote: string): void {
+    this.streams.delete(stream);
+    const left = (this.perPeer.get(remote) ?? 1) - 1;
+    if (left > 0) this.perPeer.set(remote, left);
+    else this.perPeer.delete(remote);
   }
 
   private async serve(stream: FrameSocket, remoteAddress: string): Promise<void> {
