@@ -49,6 +49,8 @@ const numbers = {
   maxSyncRecords: { lan: 65_536, min: 1, max: 1_048_576 },
   maxStreams: { lan: 128, min: 1, max: 65_535 },
   maxStreamsPerPeer: { lan: 64, min: 1, max: 65_535 },
+  maxSendsPerPeer: { lan: 8, min: 1, max: 65_535 },
+  maxQueuedSends: { lan: 4096, min: 0, max: 1_000_000 },
   maxExchangeBytes: { lan: 64 * 2 ** 20, min: 2 ** 17, max: 2 ** 30 },
   maxMessageBytes: { lan: 4 * 2 ** 20, min: 1, max: 64 * 2 ** 20 },
   leaveTimeoutMs: { lan: 5000, min: 0, max: hourMs },

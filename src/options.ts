@@ -82,6 +82,10 @@ export interface GossipOptions {
   readonly maxStreams?: number;
   /** The same for one remote IP, so that one host cannot take all. Range 1 to 65,535. Default 64. */
   readonly maxStreamsPerPeer?: number;
+  /** Reliable messages on their way to one member at once; more wait. Range 1 to 65,535. Default 8. */
+  readonly maxSendsPerPeer?: number;
+  /** Reliable messages that wait for one member; more fail at once. Range 0 to 1,000,000. Default 4,096. */
+  readonly maxQueuedSends?: number;
   /** Most bytes received in one TCP exchange, unpacked ones counted too. Range 128 KiB to 1 GiB. Default 64 MiB. */
   readonly maxExchangeBytes?: number;
   /**

@@ -30,6 +30,8 @@ const table = [
   ["maxSyncRecords", 65_536, 65_536, 65_536, 1, 1_048_576, false],
   ["maxStreams", 128, 128, 128, 1, 65_535, false],
   ["maxStreamsPerPeer", 64, 64, 64, 1, 65_535, false],
+  ["maxSendsPerPeer", 8, 8, 8, 1, 65_535, false],
+  ["maxQueuedSends", 4096, 4096, 4096, 0, 1_000_000, false],
   ["maxExchangeBytes", 67_108_864, 67_108_864, 67_108_864, 131_072, 1_073_741_824, false],
   ["maxMessageBytes", 4_194_304, 4_194_304, 4_194_304, 1, 67_108_864, false],
   ["leaveTimeoutMs", 5000, 5000, 5000, 0, hour, false],

@@ -129,7 +129,7 @@ function openEndpoint(config: Config, ip: Uint8Array, port: number, self: Member
 
 function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Driver, late: Late): Streams {
   const { cluster, compression, maxStreams, maxSyncRecords, maxMessageBytes, streamTimeoutMs } = config;
-  const { maxStreamsPerPeer, maxExchangeBytes } = config;
+  const { maxStreamsPerPeer, maxSendsPerPeer, maxQueuedSends, maxExchangeBytes } = config;
   const sealer: FrameSealer = {
     seal: (frame, context) => late.endpoint?.seal(frame, context) ?? new Uint8Array(0),
     open: (chunk, context) => late.endpoint?.open(chunk, context) ?? 0,
@@ -145,6 +145,8 @@ function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Drive
     selfName: () => config.name,
     maxStreams,
     maxStreamsPerPeer,
+    maxSendsPerPeer,
+    maxQueuedSends,
     maxExchangeBytes,
     maxSyncRecords,
     maxMessageBytes,

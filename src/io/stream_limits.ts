@@ -4,6 +4,10 @@ export interface StreamLimits {
   readonly maxStreams: number;
   /** The same for one remote IP, so that one host cannot take all. Default 64, range 1 to 65535. */
   readonly maxStreamsPerPeer: number;
+  /** Reliable messages on their way to one address at once; more wait. Default 8. */
+  readonly maxSendsPerPeer: number;
+  /** Reliable messages that wait for one address; more are refused. Default 4,096. */
+  readonly maxQueuedSends: number;
   /** Longest sealed chunk, in bytes. Default 65,792 (64 KiB and room for the seal). */
   readonly maxChunkBytes: number;
   /** Most bytes received in one exchange. Default 64 MiB. */
@@ -23,6 +27,8 @@ export interface StreamLimits {
 export const defaultStreamLimits: StreamLimits = Object.freeze({
   maxStreams: 128,
   maxStreamsPerPeer: 64,
+  maxSendsPerPeer: 8,
+  maxQueuedSends: 4096,
   maxChunkBytes: 64 * 1024 + 256,
   maxExchangeBytes: 64 * 1024 * 1024,
   maxSyncRecords: 65_536,

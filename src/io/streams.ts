@@ -1,18 +1,24 @@
 /** Reliable exchanges over TCP: join and state sync, messages with a receipt, the fallback ping. */
 import { connect } from "node:net";
-import { tattlerError } from "../errors.js";
+import { setTimeout as wait } from "node:timers/promises";
+import { TattlerError, tattlerError } from "../errors.js";
 import type { FrameHead } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
 import { noContent, receiveTurn, sendTurn, type Turn, type TurnContent } from "./exchange.js";
 import { type FrameSealer, FrameSocket } from "./frame_socket.js";
-import { countFault, faultError, StreamFault } from "./stream_fault.js";
+import { SendLines } from "./send_line.js";
+import { abortFault, countFault, faultError, StreamFault } from "./stream_fault.js";
 import { defaultStreamLimits, newStreamStats, type StreamLimits, type StreamStats } from "./stream_limits.js";
 import { type StreamContext, type StreamHandlers, StreamServer } from "./stream_server.js";
 
 export type { FrameSealer } from "./frame_socket.js";
 export type { StreamLimits, StreamStats } from "./stream_limits.js";
 export type { StreamHandlers, SyncAnswer } from "./stream_server.js";
+
+/** Pauses before a busy peer is asked again, doubling. */
+const firstPauseMs = 20;
+const longestPauseMs = 500;
 
 /** Limits that are left out have the default of `defaultStreamLimits`. */
 export interface StreamsOptions extends Partial<StreamLimits> {
@@ -67,7 +73,9 @@ export class Streams {
   private readonly options: StreamsOptions;
   private readonly context: StreamContext;
   private readonly server: StreamServer;
+  private readonly lines: SendLines;
   private readonly dialing = new Set<FrameSocket>();
+  private readonly closer = new AbortController();
   private listening: Promise<number> | null = null;
   private closing: Promise<void> | null = null;
 
@@ -77,6 +85,7 @@ export class Streams {
     this.stats = stats;
     this.options = options;
     this.context = { clusterTag, cluster, sealer, compression, selfName, limits: limitsOf(options), stats };
+    this.lines = new SendLines(this.context.limits);
     this.server = new StreamServer(this.context, handlers);
   }
 
@@ -113,14 +122,27 @@ export class Streams {
 
   /**
    * Delivers a message and resolves on the peer's receipt. At most once: after an error it may have arrived
-   * all the same. Errors: as sync(), and TATTLER_MESSAGE_TOO_LARGE.
+   * all the same. Waits, within its deadline, while maxSendsPerPeer others are on their way to the same address or the
+   * peer is busy. Errors: as sync(), TATTLER_MESSAGE_TOO_LARGE and TATTLER_BACKLOG_FULL.
    */
   async sendMessage(host: string, port: number, payload: Uint8Array, options: ExchangeOptions): Promise<void> {
     this.checkSize(payload);
-    await this.exchange(host, port, options, async (stream) => {
-      const content = { records: [], payload };
-      await this.ask(stream, this.head(FrameKind.message), content, FrameKind.receipt);
+    const { timeoutMs, signal } = options;
+    const peer = textOf(host, port);
+    const untilMs = performance.now() + timeoutMs;
+    if (this.closing !== null) throw tattlerError("TATTLER_CLOSED");
+    const leave = await this.lines.enter(peer, timeoutMs, signal).catch((error) => {
+      throw this.explain(error, peer);
     });
+    try {
+      await this.whileBusy(untilMs, signal, (leftMs) =>
+        this.exchange(host, port, { timeoutMs: leftMs, signal }, async (stream) => {
+          await this.ask(stream, this.head(FrameKind.message), { records: [], payload }, FrameKind.receipt);
+        }),
+      );
+    } finally {
+      leave();
+    }
   }
 
   /** True when the member `targetName` answered in time. Never rejects: silence is the only sign of failure. */
@@ -137,11 +159,32 @@ export class Streams {
   }
 
   private async shutDown(): Promise<void> {
+    this.closer.abort();
+    this.lines.close();
     const handles = [...this.dialing].map((stream) => stream.closed);
     for (const stream of this.dialing) stream.fail(new StreamFault("closed", "this node closed"));
     // A bind in progress has no listener to close yet.
     await this.listening?.catch(() => {});
     await Promise.all([...handles, this.server.close()]);
+  }
+
+  /** A busy peer closed before its hello, so nothing of ours has reached it: to try again delivers nothing twice. */
+  private async whileBusy(
+    untilMs: number,
+    signal: AbortSignal | undefined,
+    attempt: (leftMs: number) => Promise<void>,
+  ): Promise<void> {
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      try {
+        return await attempt(Math.max(0, Math.ceil(untilMs - performance.now())));
+      } catch (error) {
+        const isBusy = error instanceof TattlerError && error.code === "TATTLER_STREAM_BUSY";
+        if (!isBusy || untilMs - performance.now() <= pauseMs) throw error;
+        const signals = signal === undefined ? [this.closer.signal] : [this.closer.signal, signal];
+        // Aborted or closed: the next attempt says so.
+        await wait(pauseMs, undefined, { signal: AbortSignal.any(signals) }).catch(() => {});
+      }
+    }
   }
 
   /** One connection: dials, greets, runs, and always leaves the socket destroyed. */
@@ -151,7 +194,7 @@ export class Streams {
     options: ExchangeOptions,
     run: (stream: FrameSocket) => Promise<T>,
   ): Promise<T> {
-    const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    const address = textOf(host, port);
     if (this.closing !== null) throw tattlerError("TATTLER_CLOSED");
     if (options.signal?.aborted) throw faultError(abortFault(options.signal), address);
     const stream = this.dial(host, port, address);
@@ -220,8 +263,8 @@ export class Streams {
   }
 }
 
-function abortFault(signal: AbortSignal): StreamFault {
-  return new StreamFault("aborted", "aborted", signal.reason);
+function textOf(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function limitsOf(options: StreamsOptions): StreamLimits {
