@@ -6,7 +6,8 @@ import type { VersionRange } from "./options.js";
  */
 export interface Delegates {
   /**
-   * The application's state, sent with every state sync in both directions (M-084).
+   * The application's state, sent with every state sync in both directions (M-084); at most maxMessageBytes. Nothing is
+   * sent, and an `error` event tells of it, when it throws or returns anything else.
    * @param join whether the sync is a join.
    */
   localState?(join: boolean): Uint8Array;

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../config.js";
 import type { Delegates, Member, MemberClaim, MemberStateName, Message, NodeEvents } from "../delegates.js";
+import { tattlerError } from "../errors.js";
 import { Random } from "../random.js";
 import type { Effects } from "../swim/effects.js";
 import type { MemberEvent } from "../swim/events.js";
@@ -123,9 +124,11 @@ export class Host implements Hosted {
     return records.filter((record) => !this.#isNews(record) || this.#allows(claimOf(record)));
   }
 
+  /** What the delegate gives; nothing, and a report, when it is no state that a sync can carry. */
   localState(join: boolean): Uint8Array {
-    const { delegates } = this.#parts;
-    return this.asks(() => delegates.localState?.(join), undefined) ?? new Uint8Array(0);
+    const { delegates, config } = this.#parts;
+    const question = (): Uint8Array => checkState(delegates.localState?.(join), config.maxMessageBytes);
+    return this.asks(question, new Uint8Array(0));
   }
 
   merge(nowMs: number, peer: string, records: readonly MemberRecord[], state: Uint8Array, join: boolean): void {
@@ -252,6 +255,15 @@ export class Host implements Hosted {
 }
 
 const stateNames: readonly MemberStateName[] = ["alive", "suspect", "dead", "left"];
+
+function checkState(state: unknown, maxBytes: number): Uint8Array {
+  if (state === undefined) return new Uint8Array(0);
+  if (!(state instanceof Uint8Array)) {
+    throw tattlerError("TATTLER_ARGUMENT_INVALID", ["localState", "it returned no Uint8Array", "encode the state"]);
+  }
+  if (state.length <= maxBytes) return state;
+  throw tattlerError("TATTLER_MESSAGE_TOO_LARGE", [String(state.length), String(maxBytes)]);
+}
 
 function claimOf(record: MemberRecord): MemberClaim {
   const { name, ip, port, state, meta, versions = unknownVersions } = record;
