@@ -109,6 +109,7 @@ class EndpointObject : public Napi::ObjectWrap<EndpointObject> {
   void setDigest(const Napi::CallbackInfo& info);
   Napi::Value seal(const Napi::CallbackInfo& info);
   Napi::Value open(const Napi::CallbackInfo& info);
+  Napi::Value verifyFrame(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   void queueAccusation(RecordClass kind, const Napi::CallbackInfo& info);

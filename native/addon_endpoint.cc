@@ -24,6 +24,18 @@ uint64_t wide(const Napi::CallbackInfo& info, size_t lowIndex) {
   return static_cast<uint64_t>(number(info, lowIndex + 1)) << 32 | number(info, lowIndex);
 }
 
+// Six bytes as one whole number, the first the lowest (src/wire/versions.ts); none when negative.
+std::optional<VersionBytes> versionsOf(const Napi::Value& value) {
+  if (!value.IsNumber()) return std::nullopt;
+  const int64_t packed = value.As<Napi::Number>().Int64Value();
+  if (packed < 0) return std::nullopt;
+  VersionBytes versions;
+  for (size_t i = 0; i < versions.size(); i++) {
+    versions[i] = static_cast<uint8_t>(packed >> (8 * i));
+  }
+  return versions;
+}
+
 }  // namespace
 
 Napi::Function EndpointObject::define(Napi::Env env) {
@@ -53,6 +65,7 @@ Napi::Function EndpointObject::define(Napi::Env env) {
                          InstanceMethod<&EndpointObject::setEncryption>("setEncryption"),
                          InstanceMethod<&EndpointObject::seal>("seal"),
                          InstanceMethod<&EndpointObject::open>("open"),
+                         InstanceMethod<&EndpointObject::verifyFrame>("verifyFrame"),
                          InstanceMethod<&EndpointObject::close>("close"),
                      });
 }
@@ -115,7 +128,8 @@ Napi::Value EndpointObject::message(const Napi::CallbackInfo& info) {
 
 void EndpointObject::queueAlive(const Napi::CallbackInfo& info) {
   if (Endpoint* e = endpoint()) {
-    e->queueAlive(number(info, 0), number(info, 1), number(info, 2), bytesOf(info[3]));
+    e->queueAlive(number(info, 0), number(info, 1), number(info, 2), bytesOf(info[3]),
+                  versionsOf(info[4]));
   }
 }
 
@@ -217,6 +231,10 @@ Napi::Value EndpointObject::open(const Napi::CallbackInfo& info) {
   const auto opened = e->openFrame(chunk, bytesOf(info[1]), static_cast<uint8_t*>(buffer.Data()));
   if (const auto* refusal = std::get_if<wire::Counter>(&opened)) return count(info, *refusal);
   return Napi::Uint8Array::New(info.Env(), std::get<size_t>(opened), buffer, 0);
+}
+
+Napi::Value EndpointObject::verifyFrame(const Napi::CallbackInfo& info) {
+  return truth(info, isVerifiedFrame(bytesOf(info[0])));
 }
 
 void EndpointObject::close(const Napi::CallbackInfo&) {

@@ -16,13 +16,16 @@ namespace tattler {
 
 enum class RecordClass : uint8_t { alive, suspect, death, message };
 
+// Protocol then application, each as lowest, highest and spoken.
+using VersionBytes = std::array<uint8_t, 6>;
+
 // What Content::make copies into one block.
 struct ContentParts {
   Address address{};       // alive
   uint64_t sequence = 0;   // message
   std::string_view name;   // alive; at most 65,535 bytes
   Bytes payload;           // meta of an alive, payload of a message
-  std::array<uint8_t, 6> versions{};
+  VersionBytes versions{};
   bool hasVersions = false;
 };
 
@@ -36,7 +39,7 @@ class Content {
   uint64_t sequence() const { return sequence_; }
   std::string_view name() const { return {reinterpret_cast<const char*>(bytes()), nameBytes_}; }
   Bytes payload() const { return {bytes() + nameBytes_, payloadBytes_}; }
-  const std::array<uint8_t, 6>& versions() const { return versions_; }
+  const VersionBytes& versions() const { return versions_; }
   bool hasVersions() const { return hasVersions_; }
 
  private:
@@ -57,7 +60,7 @@ class Content {
   uint32_t payloadBytes_;
   uint16_t nameBytes_;
   Address address_;
-  std::array<uint8_t, 6> versions_;
+  VersionBytes versions_;
   bool hasVersions_;
 };
 

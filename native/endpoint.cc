@@ -20,6 +20,8 @@ BroadcastQueue::Options queueOptions(const EndpointConfig& config, Interner& int
   return options;
 }
 
+}  // namespace
+
 bool isVerifiedFrame(Bytes frame) {
   flatbuffers::Verifier::Options options;
   options.max_depth = 4;
@@ -27,8 +29,6 @@ bool isVerifiedFrame(Bytes frame) {
   flatbuffers::Verifier verifier(frame.data(), frame.size(), options);
   return verifier.VerifyBuffer<wire::Frame>(nullptr);
 }
-
-}  // namespace
 
 Endpoint::Endpoint(uint32_t index, EndpointConfig config, EndpointParts parts, Counters counters,
                    double* heardMs)
@@ -151,20 +151,22 @@ void Endpoint::publishQueueCounters() {
 }
 
 void Endpoint::queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation,
-                          Bytes meta) {
+                          Bytes meta, const std::optional<VersionBytes>& versions) {
   const Address* socket = parts_.interner.addressOf(address);
   if (!socket) return;
   ContentParts content;
   content.address = *socket;
   content.name = parts_.interner.nameOf(subject);
   content.payload = meta;
+  content.hasVersions = versions.has_value();
+  if (versions) content.versions = *versions;
   Broadcast record;
   record.content = Content::make(content);
   record.subject = subject;
   record.incarnation = incarnation;
   record.kind = RecordClass::alive;
-  record.wireBytes =
-      static_cast<uint32_t>(aliveWireBytes(content.name.size(), *socket, meta.size(), false));
+  record.wireBytes = static_cast<uint32_t>(
+      aliveWireBytes(content.name.size(), *socket, meta.size(), content.hasVersions));
   push(std::move(record));
 }
 

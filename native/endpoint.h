@@ -39,6 +39,9 @@ struct EndpointParts {
   PingLimiter& limiter;        // I/O thread
 };
 
+// Whether the bytes are a sound wire::Frame.
+bool isVerifiedFrame(Bytes frame);
+
 class Endpoint {
  public:
   Endpoint(uint32_t index, EndpointConfig config, EndpointParts parts, Counters counters,
@@ -65,7 +68,8 @@ class Endpoint {
 
   // --- JS thread: the broadcast queue.
 
-  void queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation, Bytes meta);
+  void queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation, Bytes meta,
+                  const std::optional<VersionBytes>& versions);
   void queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
                        uint32_t incarnation, uint8_t evidence);
   // `token` is reported when the record has ended; 0: nobody waits.

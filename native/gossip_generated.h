@@ -133,11 +133,12 @@ enum FrameKind : uint8_t {
   FrameKind_ping = 4,
   FrameKind_ack = 5,
   FrameKind_error = 6,
+  FrameKind_confirm = 7,
   FrameKind_MIN = FrameKind_syncRequest,
-  FrameKind_MAX = FrameKind_error
+  FrameKind_MAX = FrameKind_confirm
 };
 
-inline const FrameKind (&EnumValuesFrameKind())[7] {
+inline const FrameKind (&EnumValuesFrameKind())[8] {
   static const FrameKind values[] = {
     FrameKind_syncRequest,
     FrameKind_syncReply,
@@ -145,13 +146,14 @@ inline const FrameKind (&EnumValuesFrameKind())[7] {
     FrameKind_receipt,
     FrameKind_ping,
     FrameKind_ack,
-    FrameKind_error
+    FrameKind_error,
+    FrameKind_confirm
   };
   return values;
 }
 
 inline const char * const *EnumNamesFrameKind() {
-  static const char * const names[8] = {
+  static const char * const names[9] = {
     "syncRequest",
     "syncReply",
     "message",
@@ -159,15 +161,47 @@ inline const char * const *EnumNamesFrameKind() {
     "ping",
     "ack",
     "error",
+    "confirm",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameFrameKind(FrameKind e) {
-  if (::flatbuffers::IsOutRange(e, FrameKind_syncRequest, FrameKind_error)) return "";
+  if (::flatbuffers::IsOutRange(e, FrameKind_syncRequest, FrameKind_confirm)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesFrameKind()[index];
+}
+
+/// How the content of a frame is packed.
+enum Codec : uint8_t {
+  Codec_none = 0,
+  Codec_brotli = 1,
+  Codec_MIN = Codec_none,
+  Codec_MAX = Codec_brotli
+};
+
+inline const Codec (&EnumValuesCodec())[2] {
+  static const Codec values[] = {
+    Codec_none,
+    Codec_brotli
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesCodec() {
+  static const char * const names[3] = {
+    "none",
+    "brotli",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNameCodec(Codec e) {
+  if (::flatbuffers::IsOutRange(e, Codec_none, Codec_brotli)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesCodec()[index];
 }
 
 /// What a descriptor in the receive ring describes.
@@ -1249,7 +1283,9 @@ struct Frame FLATBUFFERS_FINAL_CLASS : private ::flatbuffers::Table {
     VT_JOIN = 16,
     VT_MEMBERS = 18,
     VT_PAYLOAD = 20,
-    VT_REASON = 22
+    VT_REASON = 22,
+    VT_CODEC = 24,
+    VT_PACKED = 26
   };
   tattler::wire::FrameKind kind() const {
     return static_cast<tattler::wire::FrameKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -1281,6 +1317,12 @@ struct Frame FLATBUFFERS_FINAL_CLASS : private ::flatbuffers::Table {
   const ::flatbuffers::String *reason() const {
     return GetPointer<const ::flatbuffers::String *>(VT_REASON);
   }
+  tattler::wire::Codec codec() const {
+    return static_cast<tattler::wire::Codec>(GetField<uint8_t>(VT_CODEC, 0));
+  }
+  const ::flatbuffers::Vector<uint8_t> *packed() const {
+    return GetPointer<const ::flatbuffers::Vector<uint8_t> *>(VT_PACKED);
+  }
   template <bool B = false>
   bool Verify(::flatbuffers::VerifierTemplate<B> &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -1301,6 +1343,9 @@ struct Frame FLATBUFFERS_FINAL_CLASS : private ::flatbuffers::Table {
            verifier.VerifyVector(payload()) &&
            VerifyOffset(verifier, VT_REASON) &&
            verifier.VerifyString(reason()) &&
+           VerifyField<uint8_t>(verifier, VT_CODEC, 1) &&
+           VerifyOffset(verifier, VT_PACKED) &&
+           verifier.VerifyVector(packed()) &&
            verifier.EndTable();
   }
 };
@@ -1339,6 +1384,12 @@ struct FrameBuilder {
   void add_reason(::flatbuffers::Offset<::flatbuffers::String> reason) {
     fbb_.AddOffset(Frame::VT_REASON, reason);
   }
+  void add_codec(tattler::wire::Codec codec) {
+    fbb_.AddElement<uint8_t>(Frame::VT_CODEC, static_cast<uint8_t>(codec), 0);
+  }
+  void add_packed(::flatbuffers::Offset<::flatbuffers::Vector<uint8_t>> packed) {
+    fbb_.AddOffset(Frame::VT_PACKED, packed);
+  }
   explicit FrameBuilder(::flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1361,8 +1412,11 @@ inline ::flatbuffers::Offset<Frame> CreateFrame(
     bool join = false,
     ::flatbuffers::Offset<::flatbuffers::Vector<::flatbuffers::Offset<tattler::wire::MemberRecord>>> members = 0,
     ::flatbuffers::Offset<::flatbuffers::Vector<uint8_t>> payload = 0,
-    ::flatbuffers::Offset<::flatbuffers::String> reason = 0) {
+    ::flatbuffers::Offset<::flatbuffers::String> reason = 0,
+    tattler::wire::Codec codec = tattler::wire::Codec_none,
+    ::flatbuffers::Offset<::flatbuffers::Vector<uint8_t>> packed = 0) {
   FrameBuilder builder_(_fbb);
+  builder_.add_packed(packed);
   builder_.add_reason(reason);
   builder_.add_payload(payload);
   builder_.add_members(members);
@@ -1370,6 +1424,7 @@ inline ::flatbuffers::Offset<Frame> CreateFrame(
   builder_.add_target(target);
   builder_.add_source(source);
   builder_.add_cluster(cluster);
+  builder_.add_codec(codec);
   builder_.add_join(join);
   builder_.add_last(last);
   builder_.add_kind(kind);
@@ -1387,13 +1442,16 @@ inline ::flatbuffers::Offset<Frame> CreateFrameDirect(
     bool join = false,
     const std::vector<::flatbuffers::Offset<tattler::wire::MemberRecord>> *members = nullptr,
     const std::vector<uint8_t> *payload = nullptr,
-    const char *reason = nullptr) {
+    const char *reason = nullptr,
+    tattler::wire::Codec codec = tattler::wire::Codec_none,
+    const std::vector<uint8_t> *packed = nullptr) {
   auto cluster__ = cluster ? _fbb.CreateString(cluster) : 0;
   auto source__ = source ? _fbb.CreateString(source) : 0;
   auto target__ = target ? _fbb.CreateString(target) : 0;
   auto members__ = members ? _fbb.CreateVector<::flatbuffers::Offset<tattler::wire::MemberRecord>>(*members) : 0;
   auto payload__ = payload ? _fbb.CreateVector<uint8_t>(*payload) : 0;
   auto reason__ = reason ? _fbb.CreateString(reason) : 0;
+  auto packed__ = packed ? _fbb.CreateVector<uint8_t>(*packed) : 0;
   return tattler::wire::CreateFrame(
       _fbb,
       kind,
@@ -1405,7 +1463,9 @@ inline ::flatbuffers::Offset<Frame> CreateFrameDirect(
       join,
       members__,
       payload__,
-      reason__);
+      reason__,
+      codec,
+      packed__);
 }
 
 inline const tattler::wire::Packet *GetPacket(const void *buf) {

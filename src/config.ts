@@ -1,7 +1,8 @@
 import { tattlerError } from "./errors.js";
-import type { Backend, GossipOptions, Profile } from "./options.js";
+import type { Backend, GossipOptions, Profile, VersionRange } from "./options.js";
+import { ownProtocol } from "./wire/versions.js";
 
-export type { Backend, GossipOptions, Profile } from "./options.js";
+export type { Backend, GossipOptions, Profile, VersionRange } from "./options.js";
 
 type Given = "advertise" | "seed" | "keyringFile";
 /** Never kept: whoever needs it takes it from what the user gave. */
@@ -28,6 +29,7 @@ interface NumberRule {
 const hourMs = 3_600_000;
 
 const numbers = {
+  protocolVersion: { lan: ownProtocol.current, min: ownProtocol.min, max: ownProtocol.max },
   probeIntervalMs: { lan: 1000, wan: 5000, min: 10, max: hourMs, zero: true },
   probeTimeoutMs: { lan: 500, wan: 3000, local: 200, min: 1, max: hourMs },
   indirectChecks: { lan: 3, local: 1, min: 0, max: 32 },
@@ -50,6 +52,10 @@ const numbers = {
   messageShare: { lan: 0.25, min: 0, max: 1, fraction: true },
   maxSyncRecords: { lan: 65_536, min: 1, max: 1_048_576 },
   maxStreams: { lan: 128, min: 1, max: 65_535 },
+  maxStreamsPerPeer: { lan: 64, min: 1, max: 65_535 },
+  maxSendsPerPeer: { lan: 8, min: 1, max: 65_535 },
+  maxQueuedSends: { lan: 4096, min: 0, max: 1_000_000 },
+  maxExchangeBytes: { lan: 64 * 2 ** 20, min: 2 ** 17, max: 2 ** 30 },
   maxMessageBytes: { lan: 4 * 2 ** 20, min: 1, max: 64 * 2 ** 20 },
   leaveTimeoutMs: { lan: 5000, min: 0, max: hourMs },
 } as const satisfies Record<string, NumberRule>;
@@ -68,11 +74,13 @@ const others = [
   "keyringFile",
   "passphrase",
   "meta",
+  "applicationVersion",
   "seed",
   "backend",
   "tcpPing",
   "verifyIncoming",
   "encryptOutgoing",
+  "compression",
 ] as const;
 
 /** The names of all options. */
@@ -103,11 +111,13 @@ export function resolveConfig(options: GossipOptions): Config {
     keys: checkKeys(options.keys ?? []),
     keyringFile: checkKeyringFile(options),
     meta: checkMeta(options.meta ?? "", timings.metaMaxBytes),
+    applicationVersion: checkVersions(options.applicationVersion ?? { min: 0, max: 0, current: 0 }),
     seed: options.seed === undefined ? null : checkSeed(options.seed),
     backend: oneOf("backend", options.backend ?? "auto", backends),
     tcpPing: checkBoolean("tcpPing", options.tcpPing ?? true),
     verifyIncoming: checkBoolean("verifyIncoming", options.verifyIncoming ?? true),
     encryptOutgoing: checkBoolean("encryptOutgoing", options.encryptOutgoing ?? true),
+    compression: checkBoolean("compression", options.compression ?? true),
   });
 }
 
@@ -120,6 +130,7 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
     case "tcpPing":
     case "verifyIncoming":
     case "encryptOutgoing":
+    case "compression":
       if (text !== "true" && text !== "false")
         throw invalid(name, `${quoted(text)} is not a boolean`, "give true or false");
       return { [name]: text === "true" };
@@ -127,6 +138,8 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
       return { profile: oneOf(name, text, profiles) };
     case "backend":
       return { backend: oneOf(name, text, backends) };
+    case "applicationVersion":
+      return { applicationVersion: parseVersions(text) };
     case "seed":
       return { seed: checkSeed(numberOf(text)) };
     case "name":
@@ -165,7 +178,7 @@ function checkNumber(option: NumberOption, value: unknown): number {
 }
 
 function checkRelations(timings: Record<NumberOption, number>): void {
-  const { probeIntervalMs, probeTimeoutMs, metaMaxBytes, datagramBytes } = timings;
+  const { probeIntervalMs, probeTimeoutMs, metaMaxBytes, datagramBytes, maxMessageBytes, maxExchangeBytes } = timings;
   if (probeIntervalMs > 0 && probeTimeoutMs >= probeIntervalMs) {
     const problem = `${probeTimeoutMs} leaves an interval of ${probeIntervalMs} no time for indirect probes`;
     throw invalid("probeTimeoutMs", problem, "give less than probeIntervalMs");
@@ -173,6 +186,12 @@ function checkRelations(timings: Record<NumberOption, number>): void {
   if (metaMaxBytes > datagramBytes - metaOverheadBytes) {
     const problem = `${metaMaxBytes} does not fit a datagram of ${datagramBytes} bytes`;
     throw invalid("metaMaxBytes", problem, `give at most ${datagramBytes - metaOverheadBytes}, or raise datagramBytes`);
+  }
+  // Heads and seals of its chunks, of 48 KiB each, come on top.
+  const exchangeBytes = Math.ceil((maxMessageBytes * 33) / 32) + 65_536;
+  if (exchangeBytes > maxExchangeBytes) {
+    const problem = `${maxMessageBytes} do not fit an exchange of ${maxExchangeBytes} bytes`;
+    throw invalid("maxMessageBytes", problem, `give less, or raise maxExchangeBytes to ${exchangeBytes}`);
   }
 }
 
@@ -236,6 +255,25 @@ export function checkMeta(meta: unknown, metaMaxBytes: number): Uint8Array {
     `it has ${bytes.length} bytes`,
     `give at most ${metaMaxBytes} bytes, or raise metaMaxBytes everywhere`,
   );
+}
+
+function checkVersions(given: unknown): VersionRange {
+  const { min, max, current } = (given ?? {}) as Partial<VersionRange>;
+  const isByte = (value: unknown): boolean =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+  if ([min, max, current].every(isByte) && min! <= current! && current! <= max!) {
+    return Object.freeze({ min: min!, max: max!, current: current! });
+  }
+  const problem = `min ${quoted(min)}, current ${quoted(current)}, max ${quoted(max)} make no range`;
+  throw invalid("applicationVersion", problem, "give whole numbers from 0 to 255, min <= current <= max");
+}
+
+/** As a command line has it: lowest, highest and spoken. */
+function parseVersions(text: string): VersionRange {
+  const numbers = text.split(",").map(numberOf);
+  const [min, max, current] = numbers as number[];
+  if (numbers.length === 3) return checkVersions({ min, max, current });
+  throw invalid("applicationVersion", `${quoted(text)} is not three numbers`, "write min,max,current such as 1,3,2");
 }
 
 function checkSeed(seed: unknown): number {

@@ -1,17 +1,20 @@
+import type { VersionRange } from "./options.js";
+
 /**
  * What the application may plug into a node. All methods are optional and run on the JavaScript thread. What one throws
  * becomes an `error` event. The questions (`allow...`) must be answered at once, and without calling the node.
  */
 export interface Delegates {
   /**
-   * The application's state, sent with every state sync in both directions (M-084).
+   * The application's state, sent with every state sync in both directions (M-084); at most maxMessageBytes. Nothing is
+   * sent, and an `error` event tells of it, when it throws or returns anything else.
    * @param join whether the sync is a join.
    */
   localState?(join: boolean): Uint8Array;
   /** The other side's application state, after the memberships were merged. Not called when it is empty. */
   mergeRemoteState?(state: Uint8Array, join: boolean): void;
   /**
-   * Asked on both ends of a join, before anything is merged and before the joiner learns anything about us (E-75).
+   * Asked on both ends of a join, before anything is merged on either and before the joiner learns of us (E-75).
    * Return a reason to refuse, return nothing to agree. One that throws refuses.
    */
   allowMerge?(members: readonly MemberClaim[]): string | undefined;
@@ -33,6 +36,10 @@ export interface MemberClaim {
   readonly address: string;
   readonly state: MemberStateName;
   readonly meta: Uint8Array;
+  /** The gossip protocol it speaks and those it understands; null when it did not say. */
+  readonly protocol: VersionRange | null;
+  /** The same of the application's own protocol (`applicationVersion`). */
+  readonly application: VersionRange | null;
 }
 
 export interface Conflict {
@@ -54,6 +61,10 @@ export interface Member {
   /** Grows with every change that the member announces about itself. */
   readonly incarnation: number;
   readonly meta: Uint8Array;
+  /** The gossip protocol it speaks and those it understands; null when it did not say. */
+  readonly protocol: VersionRange | null;
+  /** The same of the application's own protocol (`applicationVersion`). */
+  readonly application: VersionRange | null;
 }
 
 /** A user payload. */

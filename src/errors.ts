@@ -80,6 +80,10 @@ const table = {
     message: "the send queue of this process is full",
     remedy: "send more slowly; datagrams leave as fast as the system takes them",
   },
+  TATTLER_BACKLOG_FULL: {
+    message: "%s reliable messages wait for %s already",
+    remedy: "await each send() or a few at a time, send less often, or raise maxQueuedSends",
+  },
   TATTLER_CLOSED: {
     message: "the node is closed",
     remedy: "create a new node; a closed one does not come back",

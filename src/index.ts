@@ -1,4 +1,4 @@
-export type { Backend, GossipOptions, Profile } from "./config.js";
+export type { Backend, GossipOptions, Profile, VersionRange } from "./config.js";
 export type {
   Broadcast,
   BroadcastOutcome,

@@ -205,7 +205,7 @@ export class GossipNode {
    * is lost when it is to ourselves. Reliable: resolves on the receipt; after an error it may have arrived anyway.
    * Errors: TATTLER_MEMBER_UNKNOWN, TATTLER_ADDRESS_INVALID, TATTLER_ADDRESS_UNRESOLVED, TATTLER_ARGUMENT_INVALID,
    * TATTLER_ABORTED; unreliable: TATTLER_DATAGRAM_TOO_LARGE, TATTLER_BUSY; reliable: TATTLER_MESSAGE_TOO_LARGE,
-   * TATTLER_STREAM_*.
+   * TATTLER_BACKLOG_FULL, TATTLER_STREAM_*.
    */
   async send(to: string | Member, payload: Uint8Array, options: SendOptions = {}): Promise<void> {
     const { streams } = this.#alive();

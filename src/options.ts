@@ -1,3 +1,7 @@
+import type { VersionRange } from "./wire/versions.js";
+
+export type { VersionRange } from "./wire/versions.js";
+
 /**
  * Options of a node. Only `name` is required. Durations are milliseconds; defaults are those of the LAN profile, which
  * are memberlist's unless said otherwise; `wan` and `local` differ where the tables below say so.
@@ -31,6 +35,14 @@ export interface GossipOptions {
   readonly encryptOutgoing?: boolean;
   /** Metadata told to all members, text or bytes, at most metaMaxBytes. Default empty. */
   readonly meta?: Uint8Array | string;
+  /** Gossip protocol to speak, of those that this version of tattler understands. Range 1 to 1. Default 1. */
+  readonly protocolVersion?: number;
+  /**
+   * The application's own versions: the lowest and highest that this node understands and the one it speaks, each 0
+   * to 255, min <= current <= max. A member that speaks what this node does not understand, or the other way
+   * round, is not let in. Default { min: 0, max: 0, current: 0 }.
+   */
+  readonly applicationVersion?: VersionRange;
   /** Seed of all dice, for reproducible runs. Default: random. */
   readonly seed?: number;
   /** Socket back end: `auto` (default) takes what the platform does best. */
@@ -83,9 +95,22 @@ export interface GossipOptions {
   readonly messageShare?: number;
   /** Most members accepted in one state sync. Default 65,536. */
   readonly maxSyncRecords?: number;
+  /** Whether state syncs are compressed, with members that do the same (M-062). Default true. */
+  readonly compression?: boolean;
   /** Inbound TCP exchanges served at once. Range 1 to 65,535. Default 128. */
   readonly maxStreams?: number;
-  /** Longest reliable message, in bytes. Range 1 to 64 MiB. Default 4 MiB. */
+  /** The same for one remote IP, so that one host cannot take all. Range 1 to 65,535. Default 64. */
+  readonly maxStreamsPerPeer?: number;
+  /** Reliable messages on their way to one member at once; more wait. Range 1 to 65,535. Default 8. */
+  readonly maxSendsPerPeer?: number;
+  /** Reliable messages that wait for one member; more fail at once. Range 0 to 1,000,000. Default 4,096. */
+  readonly maxQueuedSends?: number;
+  /** Most bytes received in one TCP exchange, unpacked ones counted too. Range 128 KiB to 1 GiB. Default 64 MiB. */
+  readonly maxExchangeBytes?: number;
+  /**
+   * Longest reliable message, and longest application state in a sync, in bytes. Must fit maxExchangeBytes with a
+   * thirty-second to spare. Range 1 to 64 MiB. Default 4 MiB.
+   */
   readonly maxMessageBytes?: number;
   /** How long leave() waits for the leave to spread. Default 5,000. */
   readonly leaveTimeoutMs?: number;

@@ -8,6 +8,7 @@ const hour = 3_600_000;
 // The table of section 1.2 (M-040 to M-075) and the option comments, written down apart from the code:
 // option, lan, wan, local, least, most, and whether 0 turns it off.
 const table = [
+  ["protocolVersion", 1, 1, 1, 1, 1, false],
   ["probeIntervalMs", 1000, 5000, 1000, 10, hour, true],
   ["probeTimeoutMs", 500, 3000, 200, 1, hour, false],
   ["indirectChecks", 3, 3, 1, 0, 32, false],
@@ -29,14 +30,25 @@ const table = [
   ["queueRecords", 8192, 8192, 8192, 16, 1_000_000, false],
   ["maxSyncRecords", 65_536, 65_536, 65_536, 1, 1_048_576, false],
   ["maxStreams", 128, 128, 128, 1, 65_535, false],
+  ["maxStreamsPerPeer", 64, 64, 64, 1, 65_535, false],
+  ["maxSendsPerPeer", 8, 8, 8, 1, 65_535, false],
+  ["maxQueuedSends", 4096, 4096, 4096, 0, 1_000_000, false],
+  ["maxExchangeBytes", 67_108_864, 67_108_864, 67_108_864, 131_072, 1_073_741_824, false],
   ["maxMessageBytes", 4_194_304, 4_194_304, 4_194_304, 1, 67_108_864, false],
   ["leaveTimeoutMs", 5000, 5000, 5000, 0, hour, false],
 ] as const;
 
-const flags = ["tcpPing", "verifyIncoming", "encryptOutgoing"] as const;
+const flags = ["tcpPing", "compression", "verifyIncoming", "encryptOutgoing"] as const;
 
 /** What lets the option take any of its values. */
-const room = { probeIntervalMs: 0, probeTimeoutMs: 1, datagramBytes: 65_507, metaMaxBytes: 0 };
+const room = {
+  probeIntervalMs: 0,
+  probeTimeoutMs: 1,
+  datagramBytes: 65_507,
+  metaMaxBytes: 0,
+  maxMessageBytes: 1,
+  maxExchangeBytes: 2 ** 30,
+};
 
 function resolve(options: object = {}): Config {
   return resolveConfig({ name: "n", ...options } as GossipOptions);
@@ -91,7 +103,7 @@ describe("the presets (M-040 to M-075)", () => {
   it("cover every option there is", () => {
     const others = ["name", "profile", "bind", "advertise", "cluster", "keys", "meta", "seed", "backend"];
     const names = [...table.map(([option]) => option), ...others, ...flags, "messageShare"];
-    names.push("keyringFile");
+    names.push("keyringFile", "applicationVersion");
     expect([...optionNames].sort()).toEqual([...names, "passphrase"].sort());
     expect(Object.keys(resolve()).sort()).toEqual(names.sort());
   });
@@ -205,6 +217,14 @@ describe("relations", () => {
       expect(error.remedy).toBe("give less than probeIntervalMs");
     }
     expect(resolve({ probeIntervalMs: 0 }).probeIntervalMs).toBe(0);
+  });
+
+  it("let the longest message fit an exchange", () => {
+    const error = refused({ maxMessageBytes: 64 * 2 ** 20 });
+    expect(error.message).toMatch(
+      /67108864 do not fit an exchange of 67108864 bytes; .* raise maxExchangeBytes to 69271552/,
+    );
+    expect(resolve({ maxMessageBytes: 64 * 2 ** 20, maxExchangeBytes: 69_271_552 }).maxMessageBytes).toBe(64 * 2 ** 20);
   });
 
   it("let the longest metadata fit a datagram with the longest name", () => {
@@ -322,6 +342,7 @@ describe("options from text", () => {
 
   it.each([
     ["tcpPing", "yes"],
+    ["compression", "yes"],
     ["profile", "moon"],
     ["backend", ""],
     ["seed", ""],

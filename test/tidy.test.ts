@@ -44,7 +44,7 @@ const layers: Record<string, readonly string[]> = {
   agent: ["cluster", "node", "io", "swim", "wire", ...leaves],
   cli: ["agent", "cluster", "node", "io", "sim", "swim", "wire", "index", ...leaves],
   index: ["agent", "cluster", "node", "io", "sim", "swim", "wire", ...leaves],
-  config: leaves,
+  config: [...leaves, "wire/versions"],
   delegates: [...leaves, "wire"],
   errors: leaves,
   random: leaves,

@@ -1,4 +1,5 @@
 /** Turns of an exchange: what one side says, over as many frames as it takes. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type DecodedFrame, decodeFrame, encodeTurn, type FrameHead, FrameRejection } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
@@ -22,7 +23,13 @@ export interface TurnContent {
 export const noContent: TurnContent = { records: [], payload: new Uint8Array(0) };
 
 export async function sendTurn(stream: FrameSocket, head: FrameHead, content: TurnContent): Promise<void> {
-  for (const frame of encodeTurn(head, content.records, content.payload)) await stream.send(frame);
+  const mayPack = mayCarryMembers(head.kind);
+  let frames = 0;
+  for (const frame of encodeTurn(head, content.records, content.payload)) {
+    // A socket with room takes one frame after another; timers and datagrams must have their turn between two.
+    if (frames++ > 0) await nextTurn();
+    await stream.send(frame, mayPack);
+  }
 }
 
 /**

@@ -1,14 +1,17 @@
 /**
  * One TCP connection as a sequence of sealed frames. Knows bytes, deadlines and bounds; no frame kinds.
  *
- * Each side opens with a hello in the clear: magic (4), version (1), zero (3), cluster tag (4, little
- * endian), challenge (20 random bytes). Then chunks: u32 little-endian length, sealed frame. Every chunk
- * is sealed for its place: both challenges, the direction, its index and the cluster name are
- * authenticated with it, so that none can be replayed, reordered, reflected or moved to another exchange.
+ * Each side opens with a hello in the clear: magic (4), version (1), codecs it opens (1; a bit each, unknown ones are
+ * ignored), zero (2), cluster tag (4, little endian), challenge (20 random bytes). Then chunks: u32 little-endian
+ * length, sealed frame. Every chunk is sealed for its place: both challenges, the direction, its index and the
+ * cluster name are authenticated with it, so that none can be replayed, reordered, reflected or moved to another
+ * exchange. A frame is packed before it is sealed.
  */
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
+import { packedIn } from "../wire/frames.js";
 import { Counter } from "../wire/generated/wire/counter.js";
+import { brotliBit, packFrame, unpackFrame } from "./compression.js";
 import { StreamFault } from "./stream_fault.js";
 import type { StreamLimits, StreamStats } from "./stream_limits.js";
 
@@ -18,6 +21,8 @@ export interface FrameSealer {
   seal(frame: Uint8Array, context: Uint8Array): Uint8Array;
   /** Opens and verifies; a number (a Counter) says why not. */
   open(chunk: Uint8Array, context: Uint8Array): Uint8Array | number;
+  /** Verifies a Frame that was packed inside an opened one. */
+  verify(frame: Uint8Array): boolean;
 }
 
 export interface FrameSocketOptions {
@@ -25,6 +30,8 @@ export interface FrameSocketOptions {
   readonly clusterTag: number;
   readonly cluster: string;
   readonly sealer: FrameSealer;
+  /** Whether we pack frames and open packed ones. */
+  readonly compression: boolean;
   readonly limits: StreamLimits;
   readonly stats: StreamStats;
 }
@@ -53,6 +60,7 @@ export class FrameSocket {
   private incoming: ChunkContext | null = null;
   private connected: boolean;
   private greeted = false;
+  private peerUnpacks = false;
   private receivedBytes = 0;
   private wake: (() => void) | null = null;
 
@@ -83,27 +91,27 @@ export class FrameSocket {
   /** Trades hellos. `timeoutMs` bounds the wait for the peer's. */
   async greet(timeoutMs: number): Promise<void> {
     const timer = this.startTimer(timeoutMs, `no hello within ${timeoutMs} ms`);
-    await this.write(encodeHello(this.options.clusterTag, this.challenge));
+    await this.write(encodeHello(this.options.clusterTag, this.challenge, this.codecs));
     this.startExchange(this.checkHello(await this.read(helloBytes)));
     this.stopTimer(timer);
     this.greeted = true;
   }
 
-  /** Seals and writes one frame; resolves when there is room for the next. */
-  async send(frame: Uint8Array): Promise<void> {
-    const chunk = this.options.sealer.seal(frame, this.outgoing!.next());
+  /** Seals and writes one frame, with `mayPack` packed where that pays; resolves when there is room for the next. */
+  async send(frame: Uint8Array, mayPack = false): Promise<void> {
+    const chunk = this.options.sealer.seal(mayPack ? await this.pack(frame) : frame, this.outgoing!.next());
     const bytes = Buffer.allocUnsafe(4 + chunk.length);
     bytes.writeUInt32LE(chunk.length, 0);
     bytes.set(chunk, 4);
     await this.write(bytes);
   }
 
-  /** Reads and opens one frame. */
+  /** Reads and opens one frame, and unpacks it. */
   async receive(): Promise<Uint8Array> {
     const length = (await this.read(4)).readUInt32LE(0);
     this.checkLength(length);
     const frame = this.options.sealer.open(await this.read(length), this.incoming!.next());
-    if (typeof frame !== "number") return frame;
+    if (typeof frame !== "number") return this.unpack(frame);
     throw this.fail(new StreamFault("seal", `chunk rejected as ${Counter[frame] ?? frame}`));
   }
 
@@ -135,6 +143,29 @@ export class FrameSocket {
     this.socket.destroy();
   }
 
+  private get codecs(): number {
+    return this.options.compression ? brotliBit : 0;
+  }
+
+  private async pack(frame: Uint8Array): Promise<Uint8Array> {
+    if (!this.options.compression || !this.peerUnpacks) return frame;
+    const packed = await packFrame(frame);
+    this.options.stats.bytesSaved += frame.length - packed.length;
+    return packed;
+  }
+
+  /** What is inside may be as long as a frame that comes plain, and counts in the exchange as it does. */
+  private async unpack(frame: Uint8Array): Promise<Uint8Array> {
+    const inside = packedIn(frame);
+    if (inside === null) return frame;
+    if (!this.options.compression) throw new StreamFault("malformed", "a packed frame, which we did not offer to open");
+    const plain = await unpackFrame(inside, this.options.limits.maxChunkBytes);
+    // The peer may have closed meanwhile: what it sent before is good all the same.
+    this.checkTotal(plain.length);
+    if (!this.options.sealer.verify(plain)) throw new StreamFault("malformed", "what was packed is not a frame");
+    return plain;
+  }
+
   private startTimer(timeoutMs: number, detail: string): NodeJS.Timeout {
     const expire = (): void => {
       this.fail(new StreamFault("timeout", detail));
@@ -158,13 +189,14 @@ export class FrameSocket {
   private checkHello(hello: Buffer): Buffer {
     const version = hello[4]!;
     if (!hello.subarray(0, 4).equals(magic)) throw this.fail(new StreamFault("hello", "wrong magic"));
-    if (version !== streamVersion || hello.readUIntLE(5, 3) !== 0) {
+    if (version !== streamVersion || hello.readUInt16LE(6) !== 0) {
       throw this.fail(new StreamFault("hello", `stream version ${version}, ours is ${streamVersion}`));
     }
     const { cluster, clusterTag } = this.options;
     if (hello.readUInt32LE(8) !== clusterTag >>> 0) {
       throw this.fail(new StreamFault("cluster", `its cluster tag differs from that of "${cluster}"`));
     }
+    this.peerUnpacks = (hello[5]! & brotliBit) !== 0;
     return hello.subarray(12);
   }
 
@@ -224,10 +256,11 @@ export class FrameSocket {
   }
 }
 
-export function encodeHello(clusterTag: number, challenge: Uint8Array): Buffer {
+export function encodeHello(clusterTag: number, challenge: Uint8Array, codecs = 0): Buffer {
   const hello = Buffer.alloc(helloBytes);
   magic.copy(hello);
   hello[4] = streamVersion;
+  hello[5] = codecs;
   hello.writeUInt32LE(clusterTag >>> 0, 8);
   hello.set(challenge, 12);
   return hello;

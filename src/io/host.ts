@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../config.js";
 import type { Delegates, Member, MemberClaim, MemberStateName, Message, NodeEvents } from "../delegates.js";
+import { tattlerError } from "../errors.js";
 import { Random } from "../random.js";
 import type { Effects } from "../swim/effects.js";
 import type { MemberEvent } from "../swim/events.js";
@@ -10,11 +11,13 @@ import { MemberState } from "../wire/generated/wire/member-state.js";
 import { RecordKind } from "../wire/generated/wire/record-kind.js";
 import type { RingReader } from "../wire/receive.js";
 import type { MemberRecord } from "../wire/records.js";
+import { unknownVersions } from "../wire/versions.js";
 import { formatAddress, formatIp } from "./address.js";
 import type { Driver, Hosted } from "./driver.js";
 import { Payloads } from "./payloads.js";
 import { Pings } from "./pings.js";
 import type { Streams, SyncReply } from "./streams.js";
+import { rangesOf, versionMismatch, versionsOfConfig } from "./versions.js";
 
 /** Tells user code what happened. Called only while no core is at work. */
 export type Emit = <E extends keyof NodeEvents>(event: E, detail: NodeEvents[E]) => void;
@@ -55,7 +58,7 @@ export class Host implements Hosted {
     this.endpoint = endpoint;
     this.payloads = new Payloads(endpoint, self, randomBytes(4).readUInt32LE(), config.queueRecords);
     const seed = config.seed ?? randomBytes(6).readUIntLE(0, 6);
-    const identity = { handle: self, address: selfAddress, meta: config.meta };
+    const identity = { handle: self, address: selfAddress, meta: config.meta, versions: versionsOfConfig(config) };
     this.swim = new Swim(config, identity, this.#effects(), new Random(seed));
     this.pings = new Pings(parts.driver.hub, endpoint, this.swim);
   }
@@ -76,10 +79,13 @@ export class Host implements Hosted {
 
   allowsAlive(reader: RingReader): boolean {
     const { delegates } = this.#parts;
-    if (delegates.allowAlive === undefined) return true;
+    const versions = reader.versions();
+    // Who is no match is dropped by the core; nobody need be asked.
+    if (delegates.allowAlive === undefined || !this.swim.fitsVersions(versions)) return true;
     const port = reader.ip(this.#ip);
     const meta = reader.meta()?.slice() ?? new Uint8Array(0);
-    return this.#allows({ name: reader.name(), address: formatAddress(this.#ip, port), state: "alive", meta });
+    const claim = { name: reader.name(), address: formatAddress(this.#ip, port), state: "alive", meta } as const;
+    return this.#allows({ ...claim, ...rangesOf(versions) });
   }
 
   handleRoundTrip(reader: RingReader, rttMs: number): void {
@@ -114,8 +120,10 @@ export class Host implements Hosted {
   // --- state syncs
 
   /** A peer's records as this node may merge them, or why it does not. */
-  vet(records: readonly MemberRecord[], join: boolean): readonly MemberRecord[] | string {
-    const { delegates } = this.#parts;
+  vet(peer: string, records: readonly MemberRecord[], join: boolean): readonly MemberRecord[] | string {
+    const { delegates, config } = this.#parts;
+    const mismatch = versionMismatch(config, peer, records);
+    if (mismatch !== null) return mismatch;
     if (join && delegates.allowMerge !== undefined) {
       const claims = records.map(claimOf);
       const refusal = this.asks(() => delegates.allowMerge?.(claims), "the merge delegate failed");
@@ -125,9 +133,11 @@ export class Host implements Hosted {
     return records.filter((record) => !this.#isNews(record) || this.#allows(claimOf(record)));
   }
 
+  /** What the delegate gives; nothing, and a report, when it is no state that a sync can carry. */
   localState(join: boolean): Uint8Array {
-    const { delegates } = this.#parts;
-    return this.asks(() => delegates.localState?.(join), undefined) ?? new Uint8Array(0);
+    const { delegates, config } = this.#parts;
+    const question = (): Uint8Array => checkState(delegates.localState?.(join), config.maxMessageBytes);
+    return this.asks(question, new Uint8Array(0));
   }
 
   merge(nowMs: number, peer: string, records: readonly MemberRecord[], state: Uint8Array, join: boolean): void {
@@ -164,6 +174,7 @@ export class Host implements Hosted {
       state: stateNames[roster.stateOf(member)] as MemberStateName,
       incarnation: roster.incarnationOf(member),
       meta: roster.metaOf(member).slice(),
+      ...rangesOf(roster.versionsOf(member)),
     });
   }
 
@@ -222,7 +233,7 @@ export class Host implements Hosted {
       return;
     }
     if (this.isClosed) return;
-    const accepted = this.vet(reply.records, false);
+    const accepted = this.vet(reply.peer, reply.records, false);
     if (typeof accepted === "string") return;
     driver.perform(this, (nowMs) => this.merge(nowMs, reply.peer, accepted, reply.userState, false));
   }
@@ -241,8 +252,8 @@ export class Host implements Hosted {
   }
 
   /** Whether an alive in a sync would change something; the dead are never asked about. */
-  #isNews({ name, state, incarnation }: MemberRecord): boolean {
-    if (state > MemberState.suspect) return false;
+  #isNews({ name, state, incarnation, versions = unknownVersions }: MemberRecord): boolean {
+    if (state > MemberState.suspect || !this.swim.fitsVersions(versions)) return false;
     return !this.swim.isStale(RecordKind.alive, this.#parts.driver.hub.find(name), incarnation);
   }
 
@@ -254,7 +265,17 @@ export class Host implements Hosted {
 
 const stateNames: readonly MemberStateName[] = ["alive", "suspect", "dead", "left"];
 
+function checkState(state: unknown, maxBytes: number): Uint8Array {
+  if (state === undefined) return new Uint8Array(0);
+  if (!(state instanceof Uint8Array)) {
+    throw tattlerError("TATTLER_ARGUMENT_INVALID", ["localState", "it returned no Uint8Array", "encode the state"]);
+  }
+  if (state.length <= maxBytes) return state;
+  throw tattlerError("TATTLER_MESSAGE_TOO_LARGE", [String(state.length), String(maxBytes)]);
+}
+
 function claimOf(record: MemberRecord): MemberClaim {
-  const { name, ip, port, state, meta } = record;
-  return { name, address: formatAddress(ip, port), state: stateNames[state] as MemberStateName, meta };
+  const { name, ip, port, state, meta, versions = unknownVersions } = record;
+  const address = formatAddress(ip, port);
+  return { name, address, state: stateNames[state] as MemberStateName, meta, ...rangesOf(versions) };
 }

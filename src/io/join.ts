@@ -1,6 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Config } from "../config.js";
 import { TattlerError, tattlerError } from "../errors.js";
+import type { MemberRecord } from "../wire/records.js";
 import { formatAddress, formatIp, parseAddress } from "./address.js";
 import type { OpenedNode } from "./open.js";
 import { isReachedAt, type ResolvedAddress, resolve } from "./resolve.js";
@@ -81,7 +82,6 @@ async function joinAddress(
   if (isSelf(node, target)) return { address, outcome: "skipped", peer: config.name, error: null };
   try {
     const reply = await askState(node, config, target, request);
-    mergeState(node, reply);
     return { address, outcome: "joined", peer: reply.peer, error: null };
   } catch (error) {
     return { address, outcome: "failed", peer: null, error: error as Error };
@@ -95,30 +95,34 @@ function isSelf({ host, self, port, boundIp }: OpenedNode, target: ResolvedAddre
   return target.port === port && isReachedAt(target.ip, boundIp);
 }
 
+/** Merges once both ends have agreed: the other one has by then (E-75). */
 async function askState(
   node: OpenedNode,
   config: Config,
   target: ResolvedAddress,
   request: JoinRequest,
 ): Promise<SyncReply> {
-  const { host, streams } = node;
+  const { host, streams, driver } = node;
+  let accepted: readonly MemberRecord[] = [];
+  const vet = ({ peer, records }: SyncReply): string | null => {
+    const verdict = host.vet(peer, records, true);
+    if (typeof verdict === "string") return verdict;
+    accepted = verdict;
+    return host.isClosed ? "the node is closing" : null;
+  };
   const reply = await whileBusy(request.signal, () =>
     streams.sync(formatIp(target.ip), target.port, {
       records: () => host.swim.localRecords(),
       userState: host.localState(true),
       join: true,
+      vet,
       timeoutMs: request.timeoutMs ?? config.streamTimeoutMs,
       signal: request.signal,
     }),
   );
   if (host.isClosed) throw tattlerError("TATTLER_CLOSED");
-  return reply;
-}
-
-function mergeState({ host, driver }: OpenedNode, reply: SyncReply): void {
-  const accepted = host.vet(reply.records, true);
-  if (typeof accepted === "string") throw tattlerError("TATTLER_JOIN_REFUSED", ["this node's own delegate", accepted]);
   driver.perform(host, (nowMs) => host.merge(nowMs, reply.peer, accepted, reply.userState, true));
+  return reply;
 }
 
 /** Tries again, less and less often, as long as the other side is merely busy. */

@@ -9,6 +9,7 @@ import type { RingReader } from "../wire/receive.js";
 import type { Receiver } from "./dispatch.js";
 import { Payloads } from "./payloads.js";
 import type { Scheduled } from "./scheduler.js";
+import { versionsOfConfig } from "./versions.js";
 
 /** An event of a node, or a message to its user. `about` is the member, or who sent the message. */
 export type Told =
@@ -68,7 +69,12 @@ export class MemoryNode implements Receiver, Scheduled {
       network.tell({ kind, about: hub.nameOf(member), incarnation });
     };
     const effects = { datagrams: endpoint, broadcasts: endpoint, directory: hub, streams, notify };
-    this.swim = new Swim(config, { handle: self, address, meta: config.meta }, effects, random);
+    this.swim = new Swim(
+      config,
+      { handle: self, address, meta: config.meta, versions: versionsOfConfig(config) },
+      effects,
+      random,
+    );
   }
 
   get name(): string {

@@ -142,19 +142,26 @@ function openEndpoint({ config, keyring, ip, self, driver }: Opening, port: numb
 }
 
 function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Driver, late: Late): Streams {
-  const { cluster, maxStreams, maxSyncRecords, maxMessageBytes, streamTimeoutMs } = config;
+  const { cluster, compression, maxStreams, maxSyncRecords, maxMessageBytes, streamTimeoutMs } = config;
+  const { maxStreamsPerPeer, maxSendsPerPeer, maxQueuedSends, maxExchangeBytes } = config;
   const sealer: FrameSealer = {
     seal: (frame, context) => late.endpoint?.seal(frame, context) ?? new Uint8Array(0),
     open: (chunk, context) => late.endpoint?.open(chunk, context) ?? 0,
+    verify: (frame) => late.endpoint?.verifyFrame(frame) ?? false,
   };
   return new Streams({
     host: formatIp(ip),
     port,
     clusterTag: loadAddon().clusterTag(cluster),
     cluster,
+    compression,
     sealer,
     selfName: () => config.name,
     maxStreams,
+    maxStreamsPerPeer,
+    maxSendsPerPeer,
+    maxQueuedSends,
+    maxExchangeBytes,
     maxSyncRecords,
     maxMessageBytes,
     maxMetaBytes: config.metaMaxBytes,
@@ -171,7 +178,7 @@ function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Drive
   });
 }
 
-/** Our state goes out as it was before theirs came in; a refused peer learns nothing (E-75). */
+/** Our state goes out as it was before theirs comes in; a refused peer learns nothing (E-75). */
 function answerSync(
   driver: Driver,
   host: Host | null,
@@ -181,9 +188,10 @@ function answerSync(
   join: boolean,
 ): SyncAnswer {
   if (host === null || host.isClosed) return { refuse: "the node is starting or closing" };
-  const accepted = host.vet(records, join);
+  const accepted = host.vet(peer, records, join);
   if (typeof accepted === "string") return { refuse: accepted };
-  const answer = { records: host.swim.localRecords(), userState: host.localState(join) };
-  driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
-  return answer;
+  const merge = (): void => {
+    if (!host.isClosed) driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
+  };
+  return { records: host.swim.localRecords(), userState: host.localState(join), merge };
 }

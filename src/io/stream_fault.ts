@@ -27,6 +27,10 @@ export class StreamFault extends Error {
   }
 }
 
+export function abortFault(signal: AbortSignal): StreamFault {
+  return new StreamFault("aborted", "aborted", signal.reason);
+}
+
 /** The error for the caller of an exchange with `address`. */
 export function faultError(fault: StreamFault, address: string): TattlerError {
   const code = rows[fault.kind].code;

@@ -2,6 +2,12 @@
 export interface StreamLimits {
   /** Inbound connections served at once; more are closed unread. Default 128, range 1 to 65535. */
   readonly maxStreams: number;
+  /** The same for one remote IP, so that one host cannot take all. Default 64, range 1 to 65535. */
+  readonly maxStreamsPerPeer: number;
+  /** Reliable messages on their way to one address at once; more wait. Default 8. */
+  readonly maxSendsPerPeer: number;
+  /** Reliable messages that wait for one address; more are refused. Default 4,096. */
+  readonly maxQueuedSends: number;
   /** Longest sealed chunk, in bytes. Default 65,792 (64 KiB and room for the seal). */
   readonly maxChunkBytes: number;
   /** Most bytes received in one exchange. Default 64 MiB. */
@@ -20,6 +26,9 @@ export interface StreamLimits {
 
 export const defaultStreamLimits: StreamLimits = Object.freeze({
   maxStreams: 128,
+  maxStreamsPerPeer: 64,
+  maxSendsPerPeer: 8,
+  maxQueuedSends: 4096,
   maxChunkBytes: 64 * 1024 + 256,
   maxExchangeBytes: 64 * 1024 * 1024,
   maxSyncRecords: 65_536,
@@ -35,6 +44,8 @@ export interface StreamStats {
   accepted: number;
   /** Inbound connections closed unread because maxStreams were being served. */
   rejectedLimit: number;
+  /** Inbound connections closed unread because maxStreamsPerPeer of their IP were being served. */
+  rejectedPeerLimit: number;
   /** The hello was not ours, or of another version. */
   rejectedHello: number;
   /** The peer belongs to another cluster. */
@@ -53,6 +64,8 @@ export interface StreamStats {
   refused: number;
   /** Exchanges that a peer refused. */
   refusedByPeer: number;
+  /** Joins whose joiner learnt of us and then did not agree, or went away; nothing of it was merged. */
+  joinsUnconfirmed: number;
   /** Handlers that threw. */
   handlerFailed: number;
   /** The system could not accept a connection (out of descriptors). */
@@ -62,12 +75,15 @@ export interface StreamStats {
   dialFailed: number;
   bytesIn: number;
   bytesOut: number;
+  /** Bytes that packing kept off the wire. */
+  bytesSaved: number;
 }
 
 export function newStreamStats(): StreamStats {
   return {
     accepted: 0,
     rejectedLimit: 0,
+    rejectedPeerLimit: 0,
     rejectedHello: 0,
     rejectedCluster: 0,
     rejectedSeal: 0,
@@ -77,11 +93,13 @@ export function newStreamStats(): StreamStats {
     closedEarly: 0,
     refused: 0,
     refusedByPeer: 0,
+    joinsUnconfirmed: 0,
     handlerFailed: 0,
     acceptFailed: 0,
     dialed: 0,
     dialFailed: 0,
     bytesIn: 0,
     bytesOut: 0,
+    bytesSaved: 0,
   };
 }

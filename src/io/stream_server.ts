@@ -12,7 +12,15 @@ import type { StreamLimits, StreamStats } from "./stream_limits.js";
 
 /** What we tell a peer that synchronises with us, or why we do not. */
 export type SyncAnswer =
-  | { readonly records: readonly MemberRecord[]; readonly userState: Uint8Array }
+  | {
+      readonly records: readonly MemberRecord[];
+      readonly userState: Uint8Array;
+      /**
+       * Takes over what the peer told: before a plain sync is answered, and in a join once the joiner has confirmed
+       * that it agrees to our answer. Never called when it does not.
+       */
+      readonly merge?: () => void;
+    }
   | { readonly refuse: string };
 
 /** Answers to inbound exchanges. `peer` is the member name that the authenticated peer claims. */
@@ -41,6 +49,7 @@ export interface StreamContext {
   readonly clusterTag: number;
   readonly cluster: string;
   readonly sealer: FrameSealer;
+  readonly compression: boolean;
   readonly selfName: () => string;
   readonly limits: StreamLimits;
   readonly stats: StreamStats;
@@ -51,6 +60,8 @@ export class StreamServer {
   private readonly handlers: StreamHandlers;
   private readonly server: Server;
   private readonly streams = new Set<FrameSocket>();
+  /** How many of the streams each remote IP has. */
+  private readonly perPeer = new Map<string, number>();
 
   constructor(context: StreamContext, handlers: StreamHandlers) {
     this.context = context;
@@ -85,16 +96,28 @@ export class StreamServer {
 
   private accept(socket: Socket): void {
     const { limits, stats } = this.context;
-    if (this.streams.size >= limits.maxStreams) {
-      stats.rejectedLimit++;
+    const remote = textOf(socket.remoteAddress);
+    const ofPeer = this.perPeer.get(remote) ?? 0;
+    const isFull = this.streams.size >= limits.maxStreams;
+    if (isFull || ofPeer >= limits.maxStreamsPerPeer) {
+      if (isFull) stats.rejectedLimit++;
+      else stats.rejectedPeerLimit++;
       socket.on("error", () => {}).destroy();
       return;
     }
     stats.accepted++;
     const stream = new FrameSocket(socket, { ...this.context, role: "acceptor" });
     this.streams.add(stream);
-    void stream.closed.then(() => this.streams.delete(stream));
-    void this.serve(stream, textOf(socket.remoteAddress));
+    this.perPeer.set(remote, ofPeer + 1);
+    void stream.closed.then(() => this.forget(stream, remote));
+    void this.serve(stream, remote);
+  }
+
+  private forget(stream: FrameSocket, remote: string): void {
+    this.streams.delete(stream);
+    const left = (this.perPeer.get(remote) ?? 1) - 1;
+    if (left > 0) this.perPeer.set(remote, left);
+    else this.perPeer.delete(remote);
   }
 
   private async serve(stream: FrameSocket, remoteAddress: string): Promise<void> {
@@ -120,8 +143,10 @@ export class StreamServer {
         const { records, payload } = request;
         const answer = await this.handlers.onSync(source, records, payload, join, remoteAddress);
         if ("refuse" in answer) return answer.refuse;
+        if (!join) answer.merge?.();
         const content = { records: answer.records, payload: answer.userState };
         await sendTurn(stream, this.head(FrameKind.syncReply, { join }), content);
+        if (join) await this.conclude(stream, source, answer.merge);
         return null;
       }
       case FrameKind.message:
@@ -136,10 +161,27 @@ export class StreamServer {
       case FrameKind.receipt:
       case FrameKind.ack:
       case FrameKind.error:
+      case FrameKind.confirm:
         throw new StreamFault("malformed", `a ${FrameKind[kind]} opens no exchange`);
       default:
         return kind satisfies never;
     }
+  }
+
+  /** The third turn of a join: the joiner has seen who we are, and agrees or goes (M-087 on both ends, E-75). */
+  private async conclude(stream: FrameSocket, joiner: string, merge: (() => void) | undefined): Promise<void> {
+    const { cluster, limits, stats } = this.context;
+    // Taken back when it does agree: the ways in which a joiner may not are many.
+    stats.joinsUnconfirmed++;
+    const turn = await receiveTurn(stream, cluster, limits);
+    const { kind, source } = turn.head;
+    if (kind === FrameKind.error) return;
+    if (kind !== FrameKind.confirm || source !== joiner) {
+      throw new StreamFault("malformed", `a ${FrameKind[kind]} of ${source} where ${joiner} is to confirm`);
+    }
+    stats.joinsUnconfirmed--;
+    merge?.();
+    await sendTurn(stream, this.head(FrameKind.receipt), noContent);
   }
 
   private async refuse(stream: FrameSocket, reason: string): Promise<void> {

@@ -1,18 +1,24 @@
 /** Reliable exchanges over TCP: join and state sync, messages with a receipt, the fallback ping. */
 import { connect } from "node:net";
-import { tattlerError } from "../errors.js";
+import { setTimeout as wait } from "node:timers/promises";
+import { TattlerError, tattlerError } from "../errors.js";
 import type { FrameHead } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
 import { noContent, receiveTurn, sendTurn, type Turn, type TurnContent } from "./exchange.js";
 import { type FrameSealer, FrameSocket } from "./frame_socket.js";
-import { countFault, faultError, StreamFault } from "./stream_fault.js";
+import { SendLines } from "./send_line.js";
+import { abortFault, countFault, faultError, StreamFault } from "./stream_fault.js";
 import { defaultStreamLimits, newStreamStats, type StreamLimits, type StreamStats } from "./stream_limits.js";
 import { type StreamContext, type StreamHandlers, StreamServer } from "./stream_server.js";
 
 export type { FrameSealer } from "./frame_socket.js";
 export type { StreamLimits, StreamStats } from "./stream_limits.js";
 export type { StreamHandlers, SyncAnswer } from "./stream_server.js";
+
+/** Pauses before a busy peer is asked again, doubling. */
+const firstPauseMs = 20;
+const longestPauseMs = 500;
 
 /** Limits that are left out have the default of `defaultStreamLimits`. */
 export interface StreamsOptions extends Partial<StreamLimits> {
@@ -24,6 +30,8 @@ export interface StreamsOptions extends Partial<StreamLimits> {
   readonly clusterTag: number;
   readonly cluster: string;
   readonly sealer: FrameSealer;
+  /** Whether state syncs are packed, with peers that do the same. Default true. */
+  readonly compression?: boolean;
   /** Our member name; asked for every exchange. */
   readonly selfName: () => string;
   readonly handlers: StreamHandlers;
@@ -41,6 +49,11 @@ export interface SyncRequest extends ExchangeOptions {
   /** The application's state. */
   readonly userState: Uint8Array;
   readonly join: boolean;
+  /**
+   * In a join, asked about the answer before the peer takes over anything of ours; returns why not, or null to agree.
+   * Default: agrees.
+   */
+  readonly vet?: (reply: SyncReply) => string | null;
 }
 
 export interface SyncReply {
@@ -60,16 +73,19 @@ export class Streams {
   private readonly options: StreamsOptions;
   private readonly context: StreamContext;
   private readonly server: StreamServer;
+  private readonly lines: SendLines;
   private readonly dialing = new Set<FrameSocket>();
+  private readonly closer = new AbortController();
   private listening: Promise<number> | null = null;
   private closing: Promise<void> | null = null;
 
   constructor(options: StreamsOptions) {
-    const { clusterTag, cluster, sealer, selfName, handlers } = options;
+    const { clusterTag, cluster, sealer, selfName, handlers, compression = true } = options;
     const stats = newStreamStats();
     this.stats = stats;
     this.options = options;
-    this.context = { clusterTag, cluster, sealer, selfName, limits: limitsOf(options), stats };
+    this.context = { clusterTag, cluster, sealer, compression, selfName, limits: limitsOf(options), stats };
+    this.lines = new SendLines(this.context.limits);
     this.server = new StreamServer(this.context, handlers);
   }
 
@@ -87,30 +103,46 @@ export class Streams {
   }
 
   /**
-   * Trades state with a member. Errors: TATTLER_JOIN_REFUSED or TATTLER_STREAM_REFUSED with the peer's
+   * Trades state with a member. A join has a third turn, in which we confirm that we agree to the answer, and resolves
+   * once the peer has merged ours. Errors: TATTLER_JOIN_REFUSED or TATTLER_STREAM_REFUSED with the peer's
    * reason, TATTLER_CLUSTER_MISMATCH, TATTLER_STREAM_CLOSED (often a key mismatch), the other
    * TATTLER_STREAM_* rows, TATTLER_ABORTED, TATTLER_CLOSED.
    */
   async sync(host: string, port: number, request: SyncRequest): Promise<SyncReply> {
-    const { join, records, userState } = request;
+    const { join, records, userState, vet } = request;
     this.checkSize(userState);
     return this.exchange(host, port, request, async (stream) => {
       const content = { records: records(), payload: userState };
-      const reply = await this.ask(stream, this.head(FrameKind.syncRequest, { join }), content, FrameKind.syncReply);
-      return { peer: reply.head.source, records: reply.records, userState: reply.payload };
+      const turn = await this.ask(stream, this.head(FrameKind.syncRequest, { join }), content, FrameKind.syncReply);
+      const reply = { peer: turn.head.source, records: turn.records, userState: turn.payload };
+      if (join) await this.confirm(stream, vet?.(reply) ?? null);
+      return reply;
     });
   }
 
   /**
    * Delivers a message and resolves on the peer's receipt. At most once: after an error it may have arrived
-   * all the same. Errors: as sync(), and TATTLER_MESSAGE_TOO_LARGE.
+   * all the same. Waits, within its deadline, while maxSendsPerPeer others are on their way to the same address or the
+   * peer is busy. Errors: as sync(), TATTLER_MESSAGE_TOO_LARGE and TATTLER_BACKLOG_FULL.
    */
   async sendMessage(host: string, port: number, payload: Uint8Array, options: ExchangeOptions): Promise<void> {
     this.checkSize(payload);
-    await this.exchange(host, port, options, async (stream) => {
-      const content = { records: [], payload };
-      await this.ask(stream, this.head(FrameKind.message), content, FrameKind.receipt);
+    const { timeoutMs, signal } = options;
+    const peer = textOf(host, port);
+    const untilMs = performance.now() + timeoutMs;
+    if (this.closing !== null) throw tattlerError("TATTLER_CLOSED");
+    const leave = await this.lines.enter(peer, timeoutMs, signal).catch((error) => {
+      throw this.explain(error, peer);
     });
+    try {
+      await this.whileBusy(untilMs, signal, (leftMs) =>
+        this.exchange(host, port, { timeoutMs: leftMs, signal }, async (stream) => {
+          await this.ask(stream, this.head(FrameKind.message), { records: [], payload }, FrameKind.receipt);
+        }),
+      );
+    } finally {
+      leave();
+    }
   }
 
   /** True when the member `targetName` answered in time. Never rejects: silence is the only sign of failure. */
@@ -127,11 +159,32 @@ export class Streams {
   }
 
   private async shutDown(): Promise<void> {
+    this.closer.abort();
+    this.lines.close();
     const handles = [...this.dialing].map((stream) => stream.closed);
     for (const stream of this.dialing) stream.fail(new StreamFault("closed", "this node closed"));
     // A bind in progress has no listener to close yet.
     await this.listening?.catch(() => {});
     await Promise.all([...handles, this.server.close()]);
+  }
+
+  /** A busy peer closed before its hello, so nothing of ours has reached it: to try again delivers nothing twice. */
+  private async whileBusy(
+    untilMs: number,
+    signal: AbortSignal | undefined,
+    attempt: (leftMs: number) => Promise<void>,
+  ): Promise<void> {
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      try {
+        return await attempt(Math.max(0, Math.ceil(untilMs - performance.now())));
+      } catch (error) {
+        const isBusy = error instanceof TattlerError && error.code === "TATTLER_STREAM_BUSY";
+        if (!isBusy || untilMs - performance.now() <= pauseMs) throw error;
+        const signals = signal === undefined ? [this.closer.signal] : [this.closer.signal, signal];
+        // Aborted or closed: the next attempt says so.
+        await wait(pauseMs, undefined, { signal: AbortSignal.any(signals) }).catch(() => {});
+      }
+    }
   }
 
   /** One connection: dials, greets, runs, and always leaves the socket destroyed. */
@@ -141,7 +194,7 @@ export class Streams {
     options: ExchangeOptions,
     run: (stream: FrameSocket) => Promise<T>,
   ): Promise<T> {
-    const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    const address = textOf(host, port);
     if (this.closing !== null) throw tattlerError("TATTLER_CLOSED");
     if (options.signal?.aborted) throw faultError(abortFault(options.signal), address);
     const stream = this.dial(host, port, address);
@@ -173,6 +226,17 @@ export class Streams {
     return stream;
   }
 
+  private async confirm(stream: FrameSocket, refusal: string | null): Promise<void> {
+    if (refusal === null) {
+      await this.ask(stream, this.head(FrameKind.confirm), noContent, FrameKind.receipt);
+      return;
+    }
+    this.context.stats.refused++;
+    await sendTurn(stream, this.head(FrameKind.error, { join: true, reason: refusal }), noContent);
+    await stream.linger();
+    throw tattlerError("TATTLER_JOIN_REFUSED", ["this node itself", refusal]);
+  }
+
   private async ask(stream: FrameSocket, head: FrameHead, content: TurnContent, expected: FrameKind): Promise<Turn> {
     await sendTurn(stream, head, content);
     const reply = await receiveTurn(stream, this.context.cluster, this.context.limits);
@@ -199,8 +263,8 @@ export class Streams {
   }
 }
 
-function abortFault(signal: AbortSignal): StreamFault {
-  return new StreamFault("aborted", "aborted", signal.reason);
+function textOf(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function limitsOf(options: StreamsOptions): StreamLimits {

@@ -1,4 +1,5 @@
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import type { PackedVersions } from "../wire/versions.js";
 import type { MemberEvent } from "./events.js";
 
 /**
@@ -30,7 +31,13 @@ export interface Datagrams {
 
 /** The transmit-limited queue. A record replaces the queued one about the same subject. */
 export interface Broadcasts {
-  queueAlive(subject: MemberHandle, address: AddressHandle, incarnation: number, meta: Uint8Array | null): void;
+  queueAlive(
+    subject: MemberHandle,
+    address: AddressHandle,
+    incarnation: number,
+    meta: Uint8Array | null,
+    versions: PackedVersions,
+  ): void;
   queueSuspect(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   /** Passes the received record at this ring index on, unchanged. */

@@ -2,6 +2,7 @@ import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { AliveView } from "../wire/records.js";
+import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
 import { EventKind } from "./events.js";
@@ -17,6 +18,7 @@ import {
 } from "./member.js";
 import type { Roster } from "./roster.js";
 import { expectedConfirmations, type Suspicions, suspicionMinMs } from "./suspicion.js";
+import { judgeVersions, VersionVerdict } from "./versions.js";
 
 export interface MembershipConfig {
   readonly suspicionMult: number;
@@ -40,6 +42,7 @@ export interface Accusation {
 export interface Self {
   readonly handle: MemberHandle;
   readonly address: AddressHandle;
+  readonly versions: PackedVersions;
   meta: Uint8Array;
   incarnation: number;
   isLeaving: boolean;
@@ -53,6 +56,9 @@ export class Membership {
   refutations = 0;
   suspicionsRaised = 0;
   conflicts = 0;
+  /** Alives that were dropped for their versions. */
+  incompatible = 0;
+  impossible = 0;
 
   readonly #config: MembershipConfig;
   readonly #self: Self;
@@ -76,16 +82,17 @@ export class Membership {
 
   /** Puts ourselves on the roster and tells the cluster. */
   introduceSelf(nowMs: number): void {
-    const { handle, address, meta, incarnation } = this.#self;
+    const { handle, address, meta, incarnation, versions } = this.#self;
     this.#roster.add(handle, address, MemberState.alive, incarnation, nowMs);
     this.#roster.setMeta(handle, meta);
+    this.#roster.setVersions(handle, versions);
     this.announceSelf();
     this.#announceSize();
   }
 
   announceSelf(): void {
-    const { handle, address, meta, incarnation } = this.#self;
-    this.#effects.broadcasts.queueAlive(handle, address, incarnation, meta);
+    const { handle, address, meta, incarnation, versions } = this.#self;
+    this.#effects.broadcasts.queueAlive(handle, address, incarnation, meta, versions);
   }
 
   updateMeta(nowMs: number, meta: Uint8Array): void {
@@ -98,11 +105,11 @@ export class Membership {
   handleAlive(nowMs: number, subject: MemberHandle, incarnation: number, alive: AliveView): void {
     if (incarnation === 0) return; // E-09: a ghost
     const meta = alive.meta();
-    if (this.#isTooLong(meta)) return;
+    if (this.#isTooLong(meta) || !this.#takesVersions(subject, alive.versions())) return;
     const address = this.#addressOf(alive);
     if (address === 0) return;
     if (!this.#roster.has(subject)) this.#admit(nowMs, address, incarnation, alive, MemberState.alive);
-    else if (subject === this.#self.handle) this.#hearOfSelf(nowMs, address, incarnation, meta);
+    else if (subject === this.#self.handle) this.#hearOfSelf(nowMs, address, incarnation, alive);
     else this.#applyAlive(nowMs, subject, address, incarnation, alive);
     this.#effects.directory.releaseAddress(address);
   }
@@ -172,6 +179,15 @@ export class Membership {
     return meta !== null && meta.length > this.#config.metaMaxBytes;
   }
 
+  /** What of our own comes back to us is not judged: the answer to a former life is a new incarnation. */
+  #takesVersions(subject: MemberHandle, versions: PackedVersions): boolean {
+    const verdict = judgeVersions(this.#self.versions, versions);
+    if (verdict === VersionVerdict.impossible) this.impossible++;
+    else if (verdict === VersionVerdict.incompatible && subject !== this.#self.handle) this.incompatible++;
+    else return true;
+    return false;
+  }
+
   /** Takes a reference on the address of the record. */
   #addressOf(alive: AliveView): AddressHandle {
     const port = alive.ip(this.#ip);
@@ -184,6 +200,7 @@ export class Membership {
     if (!this.#roster.has(member)) {
       this.#roster.add(member, address, state, incarnation, nowMs);
       this.#roster.setMeta(member, alive.meta());
+      this.#roster.setVersions(member, alive.versions());
       if (state !== MemberState.alive) this.#roster.noteHearsay(member);
       else {
         this.#announceSize();
@@ -214,7 +231,7 @@ export class Membership {
     this.#suspicions.end(subject);
     if (moved) this.#roster.moveTo(subject, address);
     this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
-    const changed = this.#takeMeta(subject, alive.meta());
+    const changed = this.#takeDetails(subject, alive);
     this.#spreadAlive(subject, alive);
     this.#announceSize();
     const kind = eventOfAlive(told, changed);
@@ -226,9 +243,13 @@ export class Membership {
     return this.#roster.isHearsay(subject) ? MemberState.left : this.#roster.stateOf(subject);
   }
 
-  #takeMeta(subject: MemberHandle, meta: Uint8Array | null): boolean {
-    if (isSame(this.#roster.metaOf(subject), meta)) return false;
+  /** Metadata and versions; whether either is another one. */
+  #takeDetails(subject: MemberHandle, alive: AliveView): boolean {
+    const meta = alive.meta();
+    const versions = alive.versions();
+    if (isSame(this.#roster.metaOf(subject), meta) && this.#roster.versionsOf(subject) === versions) return false;
     this.#roster.setMeta(subject, meta);
+    this.#roster.setVersions(subject, versions);
     return true;
   }
 
@@ -242,7 +263,7 @@ export class Membership {
   }
 
   /** Somebody says we are alive at an incarnation or with data that are not ours: a former life (M-173). */
-  #hearOfSelf(nowMs: number, address: AddressHandle, incarnation: number, meta: Uint8Array | null): void {
+  #hearOfSelf(nowMs: number, address: AddressHandle, incarnation: number, alive: AliveView): void {
     if (this.#self.isLeaving) return; // M-174
     if (address !== this.#self.address) {
       this.conflicts++;
@@ -250,7 +271,9 @@ export class Membership {
     }
     const ahead = incarnationDistance(this.#self.incarnation, incarnation);
     if (ahead < 0 || ahead > aliveJump) return;
-    if (ahead === 0 && isSame(this.#self.meta, meta)) return;
+    const versions = alive.versions();
+    const isOurs = versions === unknownVersions || versions === this.#self.versions;
+    if (ahead === 0 && isOurs && isSame(this.#self.meta, alive.meta())) return;
     this.#raiseIncarnation(nowMs, incarnation);
   }
 
@@ -324,7 +347,8 @@ export class Membership {
     const { broadcasts } = this.#effects;
     if (alive.ringIndex >= 0) return broadcasts.relay(alive.ringIndex);
     const incarnation = this.#roster.incarnationOf(member);
-    broadcasts.queueAlive(member, this.#roster.addressOf(member), incarnation, alive.meta());
+    const address = this.#roster.addressOf(member);
+    broadcasts.queueAlive(member, address, incarnation, alive.meta(), this.#roster.versionsOf(member));
   }
 
   #announceSize(): void {

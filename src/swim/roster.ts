@@ -1,6 +1,7 @@
 import type { Random } from "../random.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
+import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Directory } from "./effects.js";
 
 /** In place of a state: no such member. */
@@ -9,7 +10,7 @@ const absent = 255;
 const emptyMeta = new Uint8Array(0);
 
 /**
- * All members, as a struct of typed arrays indexed by member handle: 21 bytes a member and nothing for the garbage
+ * All members, as a struct of typed arrays indexed by member handle: 29 bytes a member and nothing for the garbage
  * collector to walk, so that one process may host 2,000 nodes that know 2,000 members each. Handles are small
  * and dense (native/interner.h). Holds one reference on each member and its address.
  */
@@ -18,6 +19,7 @@ export class Roster {
   #incarnations = new Uint32Array(16);
   #changedAtMs = new Float64Array(16);
   #addresses = new Uint32Array(16);
+  #versions = new Float64Array(16);
   /** Place in the probe list, plus 1. */
   #places = new Uint32Array(16);
   readonly #metas = new Map<MemberHandle, Uint8Array>();
@@ -85,6 +87,14 @@ export class Roster {
     return this.#metas.get(member) ?? emptyMeta;
   }
 
+  versionsOf(member: MemberHandle): PackedVersions {
+    return this.#versions[member] as PackedVersions;
+  }
+
+  setVersions(member: MemberHandle, versions: PackedVersions): void {
+    this.#versions[member] = versions;
+  }
+
   isLive(member: MemberHandle): boolean {
     return this.has(member) && this.stateOf(member) <= MemberState.suspect;
   }
@@ -111,6 +121,7 @@ export class Roster {
     this.#incarnations[member] = incarnation;
     this.#changedAtMs[member] = nowMs;
     this.#addresses[member] = address;
+    this.#versions[member] = unknownVersions;
     this.#bump(state, 1);
     this.#put(this.#size++, member);
     this.#swap(this.#random.below(this.#size), this.#size - 1);
@@ -228,6 +239,7 @@ export class Roster {
     this.#incarnations = grown(this.#incarnations, Uint32Array, member + 1);
     this.#changedAtMs = grown(this.#changedAtMs, Float64Array, member + 1);
     this.#addresses = grown(this.#addresses, Uint32Array, member + 1);
+    this.#versions = grown(this.#versions, Float64Array, member + 1);
     this.#places = grown(this.#places, Uint32Array, member + 1);
   }
 }

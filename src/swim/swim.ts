@@ -4,6 +4,7 @@ import type { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import { RecordKind } from "../wire/generated/wire/record-kind.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
+import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
 import { Errands } from "./errand.js";
@@ -14,6 +15,7 @@ import { leastToBeDeaf, Probe, type ProbeConfig } from "./probe.js";
 import { Roster } from "./roster.js";
 import { Suspicions } from "./suspicion.js";
 import { Sync, syncScale } from "./sync.js";
+import { judgeVersions, VersionVerdict } from "./versions.js";
 
 export interface SwimConfig extends MembershipConfig, ProbeConfig {
   readonly gossipIntervalMs: number;
@@ -38,6 +40,10 @@ export interface SwimStats {
   readonly refutations: number;
   readonly suspicionsRaised: number;
   readonly conflicts: number;
+  /** Alives dropped because we and their member do not understand each other (M-154). */
+  readonly incompatibleVersions: number;
+  /** Alives dropped because no member can have such versions (M-159). */
+  readonly impossibleVersions: number;
   readonly errandsRefused: number;
   readonly syncsMerged: number;
   readonly syncsFailed: number;
@@ -81,12 +87,12 @@ export class Swim {
   /** @param self `handle` and `address` are interned by the caller, who keeps its references. */
   constructor(
     config: SwimConfig,
-    self: { readonly handle: MemberHandle; readonly address: AddressHandle; readonly meta: Uint8Array },
+    self: Pick<Self, "handle" | "address" | "meta"> & { readonly versions?: PackedVersions },
     effects: Effects,
     random: Random,
   ) {
     this.#config = config;
-    this.#self = { ...self, meta: self.meta.slice(), incarnation: 1, isLeaving: false };
+    this.#self = { versions: unknownVersions, ...self, meta: self.meta.slice(), incarnation: 1, isLeaving: false };
     this.#effects = effects;
     this.#random = random;
     const roster = new Roster(effects.directory, random.child());
@@ -258,9 +264,7 @@ export class Swim {
     this.#sync.merge(nowMs, peerName, records);
   }
 
-  handleSyncFailed(): void {
-    this.#syncsFailed++;
-  }
+  handleSyncFailed = (): void => void this.#syncsFailed++;
 
   /**
    * Whether handling this alive, suspect or death would change nothing: two typed-array reads, and in a large
@@ -282,6 +286,11 @@ export class Swim {
       default:
         return false;
     }
+  }
+
+  /** Whether a live member of these versions can be one of ours. */
+  fitsVersions(versions: PackedVersions): boolean {
+    return judgeVersions(this.#self.versions, versions) === VersionVerdict.compatible;
   }
 
   // --- what is known
@@ -310,6 +319,8 @@ export class Swim {
       refutations: this.#membership.refutations,
       suspicionsRaised: this.#membership.suspicionsRaised,
       conflicts: this.#membership.conflicts,
+      incompatibleVersions: this.#membership.incompatible,
+      impossibleVersions: this.#membership.impossible,
       errandsRefused: this.#errands.refused,
       syncsMerged: this.#sync.merged,
       syncsFailed: this.#syncsFailed,

@@ -2,6 +2,7 @@ import type { MemberHandle } from "../wire/addon.js";
 import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
+import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Directory } from "./effects.js";
 import type { Membership } from "./membership.js";
 import type { Roster } from "./roster.js";
@@ -33,6 +34,7 @@ export class Sync {
       if (this.#roster.isHearsay(member)) continue;
       const ip = new Uint8Array(16);
       const port = this.#directory.addressOf(this.#roster.addressOf(member), ip);
+      const versions = this.#roster.versionsOf(member);
       records.push({
         name: this.#directory.nameOf(member),
         ip,
@@ -40,6 +42,7 @@ export class Sync {
         incarnation: this.#roster.incarnationOf(member),
         state: this.#roster.stateOf(member),
         meta: this.#roster.metaOf(member),
+        ...(versions === unknownVersions ? {} : { versions }),
       });
     }
     return records;
@@ -107,5 +110,9 @@ class RecordView implements AliveView {
 
   meta(): Uint8Array | null {
     return this.#record.meta.length === 0 ? null : this.#record.meta;
+  }
+
+  versions(): PackedVersions {
+    return this.#record.versions ?? unknownVersions;
   }
 }

@@ -5,6 +5,8 @@
  * All methods must be called on the thread that created the hub.
  */
 
+import type { PackedVersions } from "./versions.js";
+
 /** A member name, interned. Dense from 1; reused only after every reader of the old meaning is done. */
 export type MemberHandle = number;
 /** A socket address (IP and port), interned. */
@@ -149,7 +151,14 @@ export interface Endpoint {
   /** A user payload to one address, not relayed. */
   message(to: AddressHandle, payload: Uint8Array): boolean;
 
-  queueAlive(subject: MemberHandle, address: AddressHandle, incarnation: number, meta: Uint8Array | null): void;
+  /** `versions` are packed (src/wire/versions.ts); negative or left out, none are sent. */
+  queueAlive(
+    subject: MemberHandle,
+    address: AddressHandle,
+    incarnation: number,
+    meta: Uint8Array | null,
+    versions?: PackedVersions,
+  ): void;
   queueSuspect(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
   /**
@@ -188,6 +197,8 @@ export interface Endpoint {
   seal(frame: Uint8Array, context: Uint8Array): Uint8Array;
   /** Opens and verifies a sealed Frame; the Counter of the reason when it is refused. */
   open(chunk: Uint8Array, context: Uint8Array): Uint8Array | number;
+  /** Whether the bytes are a sound Frame; open() has checked what it returns, but not what is packed inside. */
+  verifyFrame(frame: Uint8Array): boolean;
 
   /** Idempotent. */
   close(): void;

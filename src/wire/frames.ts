@@ -4,12 +4,15 @@
 import { Builder, ByteBuffer, Encoding } from "flatbuffers";
 import { Address4 } from "./generated/wire/address4.js";
 import { Address6 } from "./generated/wire/address6.js";
+import { Codec } from "./generated/wire/codec.js";
 import { Frame } from "./generated/wire/frame.js";
 import { FrameKind } from "./generated/wire/frame-kind.js";
 import { MemberRecord as RecordTable } from "./generated/wire/member-record.js";
 import { MemberState } from "./generated/wire/member-state.js";
+import { Versions } from "./generated/wire/versions.js";
 import { isMappedIpv4 } from "./ip.js";
 import type { MemberRecord } from "./records.js";
+import { type PackedVersions, readVersions, unknownVersions, unpackVersions } from "./versions.js";
 
 /** Most plaintext bytes that members and payload take in one frame; the head adds less than 1 KiB. */
 export const frameBodyBytes = 48 * 1024;
@@ -81,6 +84,31 @@ export function* encodeTurn(
   } while (record < records.length || byte < payload.length);
 }
 
+/** A frame of which nothing is known but how to unpack the one inside. */
+export interface PackedFrame {
+  readonly codec: Codec;
+  /** A view. */
+  readonly packed: Uint8Array;
+}
+
+/** Encodes the frame around a packed one. */
+export function encodePacked(codec: Codec, packed: Uint8Array): Uint8Array {
+  const around = new Builder(packed.length + 64);
+  const packedOffset = around.createByteVector(packed);
+  Frame.startFrame(around);
+  Frame.addCodec(around, codec);
+  Frame.addPacked(around, packedOffset);
+  around.finish(Frame.endFrame(around));
+  return around.asUint8Array();
+}
+
+/** What a verified frame has inside; null when it is a plain one. */
+export function packedIn(bytes: Uint8Array): PackedFrame | null {
+  const frame = Frame.getRootAsFrame(new ByteBuffer(bytes), view);
+  const codec = frame.codec();
+  return codec === Codec.none ? null : { codec, packed: frame.packedArray() ?? noBytes };
+}
+
 /**
  * Decodes a frame that verified as a FlatBuffer and checks what a verifier cannot.
  * Returns the rejection instead of throwing it, since a peer's nonsense is no exception here.
@@ -113,6 +141,7 @@ const view = new Frame();
 const recordView = new RecordTable();
 const address4 = new Address4();
 const address6 = new Address6();
+const versionsView = new Versions();
 
 function roomAfter(members: number): number {
   return frameBodyBytes - builder.offset() - 4 * members;
@@ -120,7 +149,7 @@ function roomAfter(members: number): number {
 
 /** Upper bound: table, vtable, inline fields, two length prefixes with padding, and at most 3 UTF-8 bytes a unit. */
 function recordBytes(record: MemberRecord): number {
-  return 96 + 3 * record.name.length + record.meta.length;
+  return 104 + 3 * record.name.length + record.meta.length;
 }
 
 function writeRecord(record: MemberRecord): number {
@@ -132,6 +161,7 @@ function writeRecord(record: MemberRecord): number {
   RecordTable.addState(builder, record.state);
   writeAddress(record.ip, record.port);
   RecordTable.addMeta(builder, meta);
+  writeVersions(record.versions ?? unknownVersions);
   return RecordTable.endMemberRecord(builder);
 }
 
@@ -142,6 +172,13 @@ function writeAddress(ip: Uint8Array, port: number): void {
   } else {
     RecordTable.addV6(builder, Address6.createAddress6(builder, Array.from(ip), port));
   }
+}
+
+function writeVersions(packed: PackedVersions): void {
+  const versions = unpackVersions(packed);
+  if (versions === null) return;
+  const { protocol: p, application: a } = versions;
+  RecordTable.addVersions(builder, Versions.createVersions(builder, p.min, p.max, p.current, a.min, a.max, a.current));
 }
 
 function finishFrame(head: FrameHead, members: number[], payload: Uint8Array, last: boolean): Uint8Array {
@@ -164,6 +201,8 @@ function finishFrame(head: FrameHead, members: number[], payload: Uint8Array, la
       membersOffset,
       payloadOffset,
       reason,
+      Codec.none,
+      0,
     ),
   );
   return builder.asUint8Array().slice();
@@ -171,6 +210,7 @@ function finishFrame(head: FrameHead, members: number[], payload: Uint8Array, la
 
 function readFrame(bytes: Uint8Array, limits: DecodeLimits): DecodedFrame {
   const frame = Frame.getRootAsFrame(new ByteBuffer(bytes), view);
+  if (frame.codec() !== Codec.none || frame.packedLength() > 0) reject("a packed frame where a plain one is due");
   const kind = frame.kind();
   if (FrameKind[kind] === undefined) reject(`unknown frame kind ${kind}`);
   return {
@@ -216,7 +256,10 @@ function readRecord(record: RecordTable, index: number, maxMetaBytes: number): M
   const port = readAddress(record, ip);
   if (port === null) reject(`member ${index}: not exactly one address`);
   if (port === 0) reject(`member ${index}: port 0`);
-  return { name, ip, port, incarnation, state, meta: record.metaArray()?.slice() ?? noBytes };
+  const versions = readVersions(record.versions(versionsView));
+  const meta = record.metaArray()?.slice() ?? noBytes;
+  const known = { name, ip, port, incarnation, state, meta };
+  return versions === unknownVersions ? known : { ...known, versions };
 }
 
 /** Writes the address into `ip` and returns the port; null unless the record has exactly one. */

@@ -6,8 +6,10 @@ import { Alive } from "./generated/wire/alive.js";
 import type { Evidence } from "./generated/wire/evidence.js";
 import { PingRequest } from "./generated/wire/ping-request.js";
 import type { RecordKind } from "./generated/wire/record-kind.js";
+import { Versions } from "./generated/wire/versions.js";
 import { writeMappedIpv4 } from "./ip.js";
 import type { AliveView } from "./records.js";
+import { type PackedVersions, readVersions } from "./versions.js";
 
 /**
  * Reads descriptors and what they point to, in place: one object for all of them. select() moves it; whatever it
@@ -24,6 +26,7 @@ export class RingReader implements AliveView {
   readonly #request = new PingRequest();
   readonly #v4 = new Address4();
   readonly #v6 = new Address6();
+  readonly #versions = new Versions();
   readonly #mask: number;
   readonly #recordWords: number;
   #at = 0;
@@ -136,6 +139,10 @@ export class RingReader implements AliveView {
   meta(): Uint8Array | null {
     const meta = this.#alive.__init(this.#offset, this.#buffer).metaArray();
     return meta === null || meta.length === 0 ? null : meta;
+  }
+
+  versions(): PackedVersions {
+    return readVersions(this.#alive.__init(this.#offset, this.#buffer).versions(this.#versions));
   }
 
   get #flags(): number {

@@ -1,4 +1,5 @@
 import type { MemberState } from "./generated/wire/member-state.js";
+import type { PackedVersions } from "./versions.js";
 
 /** One member as a state sync carries it. Owns its bytes. */
 export interface MemberRecord {
@@ -9,6 +10,8 @@ export interface MemberRecord {
   readonly incarnation: number;
   readonly state: MemberState;
   readonly meta: Uint8Array;
+  /** Left out: unknown. */
+  readonly versions?: PackedVersions;
 }
 
 /** An alive record read in place over the slab; valid until the handler it was given to returns. */
@@ -20,4 +23,5 @@ export interface AliveView {
   ip(into: Uint8Array): number;
   /** A view, not a copy; null when empty. */
   meta(): Uint8Array | null;
+  versions(): PackedVersions;
 }

@@ -11,7 +11,10 @@ import { Swim, type SwimConfig } from "../../src/swim/swim.js";
 import type { AddressHandle, MemberHandle } from "../../src/wire/addon.js";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
-import type { AliveView, MemberRecord } from "../../src/wire/records.js";
+import type { MemberRecord } from "../../src/wire/records.js";
+import { FakeAlive } from "./fake_alive.js";
+
+export { FakeAlive } from "./fake_alive.js";
 
 /** memberlist's LAN defaults, so that the numbers of the reference apply. */
 export const lan: SwimConfig = resolveConfig({ name: "self" });
@@ -155,8 +158,10 @@ export class Recorder implements Effects {
   };
 
   readonly broadcasts: Broadcasts = {
-    queueAlive: (subject, address, incarnation, meta) =>
-      this.#queue(subject, { verb: "queueAlive", subject, address, incarnation, meta: [...(meta ?? [])] }),
+    queueAlive: (subject, address, incarnation, meta, versions) => {
+      const call = { verb: "queueAlive", subject, address, incarnation, meta: [...(meta ?? [])] };
+      this.#queue(subject, versions < 0 ? call : { ...call, versions });
+    },
     queueSuspect: (subject, from, incarnation, evidence) =>
       this.#queue(subject, { verb: "queueSuspect", subject, from, incarnation, evidence }),
     queueDeath: (subject, from, incarnation, evidence) =>
@@ -204,27 +209,6 @@ export class Recorder implements Effects {
   }
 }
 
-/** An alive as the receive ring or a sync would show it. */
-export class FakeAlive implements AliveView {
-  constructor(
-    readonly record: MemberRecord,
-    readonly ringIndex = -1,
-  ) {}
-
-  name(): string {
-    return this.record.name;
-  }
-
-  ip(into: Uint8Array): number {
-    into.set(this.record.ip);
-    return this.record.port;
-  }
-
-  meta(): Uint8Array | null {
-    return this.record.meta.length === 0 ? null : this.record.meta;
-  }
-}
-
 /** What a record says unless told otherwise: member "m7" is at 10.0.0.7:7946, alive at incarnation 1. */
 export function recordOf(name: string, changes: Partial<MemberRecord> = {}): MemberRecord {
   const host = Number(/\d+$/.exec(name)?.[0] ?? 0);
@@ -243,11 +227,12 @@ export class Stage {
   readonly selfAddress: AddressHandle;
   nowMs = 1000;
 
-  constructor(changes: Partial<SwimConfig> = {}, seed = 1, meta = new Uint8Array(0)) {
+  /** @param versions unknown (the default) fit everybody. */
+  constructor(changes: Partial<SwimConfig> = {}, seed = 1, meta = new Uint8Array(0), versions = -1) {
     const { directory } = this.recorder;
     this.self = directory.intern("self");
     this.selfAddress = directory.internAddress(ipOf(0), 7946);
-    const identity = { handle: this.self, address: this.selfAddress, meta };
+    const identity = { handle: this.self, address: this.selfAddress, meta, versions };
     this.swim = new Swim({ ...lan, ...changes }, identity, this.recorder, new Random(seed));
   }
 

@@ -57,6 +57,7 @@ export interface NodeOptions extends Partial<StreamLimits> {
   key?: string;
   cluster?: string;
   clusterTag?: number;
+  compression?: boolean;
   handlers?: Partial<StreamHandlers>;
 }
 

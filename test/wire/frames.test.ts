@@ -45,7 +45,8 @@ function decodeTurn(frames: Iterable<Uint8Array>): {
   };
 }
 
-const anyRecord: fc.Arbitrary<MemberRecord> = fc.record({
+const anyVersions = fc.integer({ min: 0, max: 2 ** 48 - 1 });
+const plainRecord: fc.Arbitrary<MemberRecord> = fc.record({
   name: fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 }).filter((name) => Buffer.byteLength(name) <= 128),
   ip: fc.oneof(
     fc.uint8Array({ minLength: 4, maxLength: 4 }).map((ip) => mapped(...ip)),
@@ -56,6 +57,10 @@ const anyRecord: fc.Arbitrary<MemberRecord> = fc.record({
   state: fc.constantFrom(MemberState.alive, MemberState.suspect, MemberState.dead, MemberState.left),
   meta: fc.uint8Array({ maxLength: 512 }),
 });
+const anyRecord: fc.Arbitrary<MemberRecord> = fc.oneof(
+  plainRecord,
+  fc.tuple(plainRecord, anyVersions).map(([record, versions]) => ({ ...record, versions })),
+);
 
 describe("a turn", () => {
   it("decodes to what was encoded, whatever the members and the payload", () => {
@@ -174,7 +179,7 @@ function rawFrame(
   const members = Frame.createMembersVector(builder, offsets);
   const source = builder.createString(frame.source ?? "wren-1");
   const target = frame.target === undefined ? 0 : builder.createString(frame.target);
-  const root = Frame.createFrame(builder, frame.kind ?? 0, true, 0, source, target, 0, false, members, 0, 0);
+  const root = Frame.createFrame(builder, frame.kind ?? 0, true, 0, source, target, 0, false, members, 0, 0, 0, 0);
   builder.finish(root);
   return builder.asUint8Array();
 }
@@ -194,7 +199,7 @@ function rawRecord(builder: Builder, record: RawRecord): number {
 
 describe("decoding rejects", () => {
   const cases: [string, Uint8Array, RegExp][] = [
-    ["an unknown kind", rawFrame([], { kind: 7 }), /unknown frame kind 7/],
+    ["an unknown kind", rawFrame([], { kind: 8 }), /unknown frame kind 8/],
     ["an empty source", rawFrame([], { source: "" }), /source is not 1 to 128/],
     ["a source of 129 bytes", rawFrame([], { source: `${"é".repeat(64)}x` }), /source is not 1 to 128/],
     ["a ping without a target", rawFrame([], { kind: FrameKind.ping }), /target is not 1 to 128/],

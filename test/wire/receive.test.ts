@@ -195,15 +195,16 @@ const member = fc.record({
   ),
   port: fc.integer({ min: 1, max: 65_535 }),
   meta: fc.uint8Array({ maxLength: 300 }),
+  versions: fc.oneof(fc.constant(-1), fc.constant(0), fc.integer({ min: 0, max: 2 ** 48 - 1 })),
 });
 
 describe("whatever alives are queued", () => {
-  it("arrive with the same name, address, incarnation and metadata", () => {
+  it("arrive with the same name, address, incarnation, metadata and versions", () => {
     fc.assert(
       fc.property(fc.uniqueArray(member, { minLength: 1, maxLength: 12, selector: ({ name }) => name }), (members) => {
-        for (const { name, ip, port, incarnation, meta } of members) {
+        for (const { name, ip, port, incarnation, meta, versions } of members) {
           const [subject, address] = [hub.intern(name), hub.internAddress(ip, port)];
-          a.queueAlive(subject, address, incarnation, meta);
+          a.queueAlive(subject, address, incarnation, meta, versions);
           hub.release(subject);
           hub.releaseAddress(address);
         }
@@ -215,13 +216,14 @@ describe("whatever alives are queued", () => {
             const port = one.ip(ip);
             const { incarnation, kind } = one;
             expect(kind).toBe(RecordKind.alive);
-            got.set(one.name(), { ip: [...ip], port, incarnation, meta: [...(one.meta() ?? [])] });
+            const versions = one.versions();
+            got.set(one.name(), { ip: [...ip], port, incarnation, meta: [...(one.meta() ?? [])], versions });
           });
         }
         expect(got).toEqual(
           new Map(
-            members.map(({ name, ip, port, incarnation, meta }) => {
-              return [name, { ip: [...ip], port, incarnation, meta: [...meta] }];
+            members.map(({ name, ip, port, incarnation, meta, versions }) => {
+              return [name, { ip: [...ip], port, incarnation, meta: [...meta], versions }];
             }),
           ),
         );

@@ -8,6 +8,7 @@ export { Address4 } from './wire/address4.js';
 export { Address6 } from './wire/address6.js';
 export { Alive } from './wire/alive.js';
 export { BroadcastEnd } from './wire/broadcast-end.js';
+export { Codec } from './wire/codec.js';
 export { Counter } from './wire/counter.js';
 export { Evidence } from './wire/evidence.js';
 export { Frame } from './wire/frame.js';

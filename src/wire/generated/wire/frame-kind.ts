@@ -9,5 +9,6 @@ export enum FrameKind {
   receipt = 3,
   ping = 4,
   ack = 5,
-  error = 6
+  error = 6,
+  confirm = 7
 }

@@ -4,6 +4,7 @@
 
 import * as flatbuffers from 'flatbuffers';
 
+import { Codec } from './codec.js';
 import { FrameKind } from './frame-kind.js';
 import { MemberRecord } from './member-record.js';
 
@@ -102,8 +103,28 @@ reason(optionalEncoding?:any):string|Uint8Array|null {
   return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
 }
 
+codec():Codec {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : Codec.none;
+}
+
+packed(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+packedLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+packedArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
 static startFrame(builder:flatbuffers.Builder) {
-  builder.startObject(10);
+  builder.startObject(12);
 }
 
 static addKind(builder:flatbuffers.Builder, kind:FrameKind) {
@@ -170,12 +191,32 @@ static addReason(builder:flatbuffers.Builder, reasonOffset:flatbuffers.Offset) {
   builder.addFieldOffset(9, reasonOffset, 0);
 }
 
+static addCodec(builder:flatbuffers.Builder, codec:Codec) {
+  builder.addFieldInt8(10, codec, Codec.none);
+}
+
+static addPacked(builder:flatbuffers.Builder, packedOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(11, packedOffset, 0);
+}
+
+static createPackedVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startPackedVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
+}
+
 static endFrame(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createFrame(builder:flatbuffers.Builder, kind:FrameKind, last:boolean, clusterOffset:flatbuffers.Offset, sourceOffset:flatbuffers.Offset, targetOffset:flatbuffers.Offset, seq:number, join:boolean, membersOffset:flatbuffers.Offset, payloadOffset:flatbuffers.Offset, reasonOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createFrame(builder:flatbuffers.Builder, kind:FrameKind, last:boolean, clusterOffset:flatbuffers.Offset, sourceOffset:flatbuffers.Offset, targetOffset:flatbuffers.Offset, seq:number, join:boolean, membersOffset:flatbuffers.Offset, payloadOffset:flatbuffers.Offset, reasonOffset:flatbuffers.Offset, codec:Codec, packedOffset:flatbuffers.Offset):flatbuffers.Offset {
   Frame.startFrame(builder);
   Frame.addKind(builder, kind);
   Frame.addLast(builder, last);
@@ -187,6 +228,8 @@ static createFrame(builder:flatbuffers.Builder, kind:FrameKind, last:boolean, cl
   Frame.addMembers(builder, membersOffset);
   Frame.addPayload(builder, payloadOffset);
   Frame.addReason(builder, reasonOffset);
+  Frame.addCodec(builder, codec);
+  Frame.addPacked(builder, packedOffset);
   return Frame.endFrame(builder);
 }
 }

@@ -1,0 +1,55 @@
+/**
+ * Frames of a state sync, packed one by one (M-062, M-185), so that memory stays at one frame on both sides and the
+ * event loop has its turn between two; the work is done on libuv's threads. Figures for 65,000 members (9.0 MB, 184
+ * frames) on Node 20: brotli 1 packs to a ratio of 4.3 in 25 ms and unpacks in 31, brotli 4 to 4.85 in 73 and 20,
+ * deflate-raw 1 to 3.8 in 47 and 22.
+ */
+import { promisify } from "node:util";
+import { brotliCompress, brotliDecompress, constants } from "node:zlib";
+import { encodePacked, type PackedFrame } from "../wire/frames.js";
+import { Codec } from "../wire/generated/wire/codec.js";
+import { StreamFault } from "./stream_fault.js";
+
+/** In a hello: the codecs that its sender opens, a bit each. */
+export const brotliBit = 1;
+/** Shorter frames are sent as they are. */
+export const leastPackedBytes = 1024;
+
+const compress = promisify(brotliCompress);
+const decompress = promisify(brotliDecompress);
+const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = constants;
+
+/** The frame packed into another, or itself when that would not be shorter. */
+export async function packFrame(frame: Uint8Array): Promise<Uint8Array> {
+  if (frame.length < leastPackedBytes) return frame;
+  const params = { [BROTLI_PARAM_QUALITY]: 1, [BROTLI_PARAM_LGWIN]: 18, [BROTLI_PARAM_SIZE_HINT]: frame.length };
+  const packed = encodePacked(Codec.brotli, await compress(frame, { params }));
+  return packed.length < frame.length ? packed : frame;
+}
+
+/**
+ * The frame inside, not yet verified. Rejects with a StreamFault; no more than `maxBytes` are ever produced, whatever
+ * the packed bytes would grow to (E-72).
+ */
+export async function unpackFrame({ codec, packed }: PackedFrame, maxBytes: number): Promise<Uint8Array> {
+  if (codec !== Codec.brotli) throw new StreamFault("malformed", `a frame packed with the unknown codec ${codec}`);
+  if (!hasSmallWindow(packed)) throw new StreamFault("oversized", "a packed frame that asks for too large a window");
+  try {
+    return await decompress(packed, { maxOutputLength: maxBytes });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") {
+      throw new StreamFault("oversized", `a packed frame that grows beyond ${maxBytes} bytes`);
+    }
+    throw new StreamFault("malformed", "a packed frame that does not unpack");
+  }
+}
+
+/**
+ * Whether the stream's window is 256 KiB at most, as ours is. It may ask for 16 MiB, which the decoder would allocate
+ * before it has seen any content (RFC 7932, section 9.1: the first bits say so).
+ */
+function hasSmallWindow(packed: Uint8Array): boolean {
+  const [first = 0] = packed;
+  const isSixteen = (first & 1) === 0;
+  return isSixteen || ((first >> 1) & 7) <= 1;
+}
