@@ -135,6 +135,9 @@ function checkSourceBuild(installed) {
 try {
   const tarball = pack();
   check("publint", run(process.execPath, [join(root, "node_modules/publint/src/cli.js"), tarball, "--strict"]));
+  // ESM only: every supported Node can require() it, which older resolution modes do not know.
+  const attw = join(root, "node_modules/@arethetypeswrong/cli/dist/index.js");
+  check("are the types wrong", run(process.execPath, [attw, tarball, "--profile", "esm-only"]));
   const folder = newProject("installed");
   mustHave("npm install --ignore-scripts", run("npm", ["install", "--ignore-scripts", tarball], { cwd: folder }));
   check("the tattler command is there", run(join(folder, "node_modules/.bin/tattler"), ["keygen"]));
