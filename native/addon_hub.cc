@@ -253,6 +253,13 @@ Napi::Value HubObject::open(const Napi::CallbackInfo& info) {
   config.queueRecords = static_cast<uint32_t>(sizeOf(given, "queueRecords"));
   config.messageShare = realOf(given, "messageShare");
   if (env.IsExceptionPending()) return env.Undefined();
+  const Bytes networks = bytesOf(given.Get("networks"));
+  const auto allow = AllowList::fromFlat(networks);
+  if (!allow || (networks.empty() && !given.Get("networks").IsUndefined())) {
+    Napi::TypeError::New(env, "networks is no list of networks").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  config.allow = *allow;
   EndpointObject::Seed seed{hub_, hub_->open(std::move(config))};
   if (!seed.opened.endpoint) {
     throwSystemError(env, seed.opened.socket.error);

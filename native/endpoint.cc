@@ -285,6 +285,10 @@ std::optional<PendingAck> Endpoint::receive(const Address& source, Bytes datagra
                                             double receivedAtMs, bool stalled) {
   counters_.add(wire::Counter_datagramsReceived);
   counters_.add(wire::Counter_bytesReceived, datagram.size());
+  if (!config_.allow.allows(source)) {
+    counters_.add(wire::Counter_dropDisallowed);
+    return std::nullopt;
+  }
   const MutableBytes slab = parts_.ring.reserve(kPrefixBytes + datagram.size());
   if (slab.empty()) {
     counters_.add(wire::Counter_dropRingProbes);

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "ack_payload.h"
+#include "allow_list.h"
 #include "counters.h"
 #include "envelope.h"
 #include "packet_parser.h"
@@ -20,6 +21,7 @@ struct EndpointConfig {
   MemberId selfId = 0;
   std::string cluster;
   std::shared_ptr<const Keyring> keyring;
+  AllowList allow;
   double stallToleranceMs = 0;
   double pingsPerSecond = 0;
   size_t datagramBytes = 1400;

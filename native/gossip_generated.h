@@ -332,12 +332,13 @@ enum Counter : uint8_t {
   Counter_framesOpened = 37,
   Counter_framesRejected = 38,
   Counter_dropRateLimited = 39,
-  Counter_count = 40,
+  Counter_dropDisallowed = 40,
+  Counter_count = 41,
   Counter_MIN = Counter_datagramsSent,
   Counter_MAX = Counter_count
 };
 
-inline const Counter (&EnumValuesCounter())[41] {
+inline const Counter (&EnumValuesCounter())[42] {
   static const Counter values[] = {
     Counter_datagramsSent,
     Counter_bytesSent,
@@ -379,13 +380,14 @@ inline const Counter (&EnumValuesCounter())[41] {
     Counter_framesOpened,
     Counter_framesRejected,
     Counter_dropRateLimited,
+    Counter_dropDisallowed,
     Counter_count
   };
   return values;
 }
 
 inline const char * const *EnumNamesCounter() {
-  static const char * const names[42] = {
+  static const char * const names[43] = {
     "datagramsSent",
     "bytesSent",
     "sendBatches",
@@ -426,6 +428,7 @@ inline const char * const *EnumNamesCounter() {
     "framesOpened",
     "framesRejected",
     "dropRateLimited",
+    "dropDisallowed",
     "count",
     nullptr
   };

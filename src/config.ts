@@ -1,16 +1,18 @@
+import { isIP } from "node:net";
 import { tattlerError } from "./errors.js";
 import type { Backend, GossipOptions, Profile, VersionRange } from "./options.js";
 import { ownProtocol } from "./wire/versions.js";
 
 export type { Backend, GossipOptions, Profile, VersionRange } from "./options.js";
 
-type Given = "advertise" | "seed" | "keyringFile";
+type Given = "advertise" | "seed" | "keyringFile" | "allow";
 /** Never kept: whoever needs it takes it from what the user gave. */
 type Secret = "passphrase";
 /** Options with every default filled in, checked and frozen. */
 export type Config = Readonly<Required<Omit<GossipOptions, Given | Secret | "meta">>> & {
   readonly meta: Uint8Array;
   readonly advertise: string | null;
+  readonly allow: readonly string[] | null;
   readonly seed: number | null;
   readonly keyringFile: string | null;
 };
@@ -69,6 +71,7 @@ const others = [
   "profile",
   "bind",
   "advertise",
+  "allow",
   "cluster",
   "keys",
   "keyringFile",
@@ -85,6 +88,8 @@ const others = [
 
 /** The names of all options. */
 export const optionNames: readonly string[] = [...others, ...Object.keys(numbers)];
+
+const maxNetworks = 256;
 
 /** Bytes of header, seal, envelope and record around metadata in a datagram, with the longest name. */
 const metaOverheadBytes = 24 + 16 + 104 + 200;
@@ -107,6 +112,7 @@ export function resolveConfig(options: GossipOptions): Config {
     name: checkName(options.name),
     bind: checkText("bind", options.bind ?? "0.0.0.0:7946", 1, 300),
     advertise: options.advertise === undefined ? null : checkText("advertise", options.advertise, 1, 300),
+    allow: options.allow === undefined ? null : checkAllow(options.allow),
     cluster: checkText("cluster", options.cluster ?? "default", 1, 255),
     keys: checkKeys(options.keys ?? []),
     keyringFile: checkKeyringFile(options),
@@ -140,6 +146,8 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
       return { backend: oneOf(name, text, backends) };
     case "applicationVersion":
       return { applicationVersion: parseVersions(text) };
+    case "allow":
+      return { allow: checkAllow(text.split(",").map((network) => network.trim())) };
     case "seed":
       return { seed: checkSeed(numberOf(text)) };
     case "name":
@@ -274,6 +282,24 @@ function parseVersions(text: string): VersionRange {
   const [min, max, current] = numbers as number[];
   if (numbers.length === 3) return checkVersions({ min, max, current });
   throw invalid("applicationVersion", `${quoted(text)} is not three numbers`, "write min,max,current such as 1,3,2");
+}
+
+/** An empty list would let in nobody, this node included; in memberlist it lets in everybody (E-22). */
+function checkAllow(networks: unknown): readonly string[] {
+  const remedy = 'give an array such as ["10.0.0.0/8", "fd00::/8"], or leave it out to allow all';
+  if (!Array.isArray(networks)) throw invalid("allow", `${quoted(networks)} is not an array`, remedy);
+  if (networks.length === 0 || networks.length > maxNetworks)
+    throw invalid("allow", `${networks.length} networks are not from 1 to ${maxNetworks}`, remedy);
+  for (const network of networks) {
+    if (!isNetwork(network)) throw invalid("allow", `${quoted(network)} is neither an IP nor a network`, remedy);
+  }
+  return Object.freeze([...networks]);
+}
+
+function isNetwork(text: unknown): boolean {
+  const [, address, length] = typeof text === "string" ? (/^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []) : [];
+  const family = isIP(address ?? "");
+  return family !== 0 && Number(length ?? 0) <= (family === 4 ? 32 : 128);
 }
 
 function checkSeed(seed: unknown): number {

@@ -100,6 +100,10 @@ const table = {
     message: "no address of this machine can be advertised for %s",
     remedy: "bring a network interface up, bind to one address, or name the address to advertise",
   },
+  TATTLER_ADDRESS_DISALLOWED: {
+    message: "%s is outside the allow list of this node",
+    remedy: "add its network to allow, or join through a member that is inside",
+  },
   TATTLER_ABORTED: {
     message: "what was under way with %s was aborted by its signal",
     remedy: "the reason given to abort() is this error's cause; call again when you want it after all",
@@ -114,7 +118,9 @@ const table = {
   },
   TATTLER_STREAM_BUSY: {
     message: "%s closed the connection before its hello: %s",
-    remedy: "it serves as many streams as it allows, or is shutting down: try again, or try another member",
+    remedy:
+      "it serves as many streams as it allows, or is shutting down: try again, or try another member; or this node's " +
+      "address is outside its allow list",
   },
   TATTLER_STREAM_HELLO: {
     message: "%s did not answer as a tattler node: %s",

@@ -26,4 +26,4 @@ export {
   type PingOptions,
   type SendOptions,
 } from "./node.js";
-export type { SwimStats } from "./swim/swim.js";
+export type { SwimStats } from "./swim/stats.js";

@@ -12,7 +12,7 @@ import type { PingReply } from "./io/pings.js";
 import { resolve } from "./io/resolve.js";
 import type { StreamStats } from "./io/streams.js";
 import { NodeKeyring } from "./keyring.js";
-import type { SwimStats } from "./swim/swim.js";
+import type { SwimStats } from "./swim/stats.js";
 import { Counter } from "./wire/generated/wire/counter.js";
 
 /** Names of the native counters, as `stats.counters` lists them. */

@@ -15,6 +15,12 @@ export interface GossipOptions {
   readonly bind?: string;
   /** Address told to others, `host[:port]`, an IP. Default: the bound one; for a wildcard a private one is chosen. */
   readonly advertise?: string;
+  /**
+   * Networks that members may be in, such as `["10.0.0.0/8", "fd00::/8", "192.0.2.7"]`, at most 256; an empty list is
+   * refused. Datagrams and connections from elsewhere are dropped unread, and nobody with another address is taken as a
+   * member, this node included. Default: any.
+   */
+  readonly allow?: readonly string[];
   /** Cluster name, at most 255 bytes. Clusters of different names never mix. Default "default". */
   readonly cluster?: string;
   /** Keys of 16, 24 or 32 bytes, the first seals. None (default): traffic is not encrypted. */

@@ -71,14 +71,26 @@ export function isPublic(ip: Uint8Array): boolean {
   return classifyIp(ip) === "public";
 }
 
-interface Block {
-  readonly class: AddressClass;
+/** A network: all addresses that share the first `bits` of 128 with the prefix. */
+export interface Block {
   readonly prefix: Uint8Array;
   readonly bits: number;
 }
 
+export function isInside(ip: Uint8Array, { prefix, bits }: Block): boolean {
+  for (let index = 0; 8 * index < bits; index++) {
+    const ignored = Math.max(0, 8 * (index + 1) - bits);
+    if (ip[index]! >> ignored !== prefix[index]! >> ignored) return false;
+  }
+  return true;
+}
+
+interface ClassBlock extends Block {
+  readonly class: AddressClass;
+}
+
 // The first match counts. IPv4 lengths are given as usual and shifted behind ::ffff:0:0/96.
-const blocks: readonly Block[] = [
+const blocks: readonly ClassBlock[] = [
   block("unspecified", "0.0.0.0", 32),
   block("loopback", "127.0.0.0", 8),
   block("linkLocal", "169.254.0.0", 16),
@@ -105,16 +117,8 @@ const blocks: readonly Block[] = [
   block("reserved", "2001:db8::", 32),
 ];
 
-function block(addressClass: AddressClass, prefix: string, bits: number): Block {
+function block(addressClass: AddressClass, prefix: string, bits: number): ClassBlock {
   return { class: addressClass, prefix: parseIp(prefix)!, bits: isIPv4(prefix) ? 96 + bits : bits };
-}
-
-function isInside(ip: Uint8Array, { prefix, bits }: Block): boolean {
-  for (let index = 0; 8 * index < bits; index++) {
-    const ignored = Math.max(0, 8 * (index + 1) - bits);
-    if (ip[index]! >> ignored !== prefix[index]! >> ignored) return false;
-  }
-  return true;
 }
 
 function splitPort(text: string, rest: string): { host: string; port: string | null } {

@@ -13,6 +13,7 @@ import type { RingReader } from "../wire/receive.js";
 import type { MemberRecord } from "../wire/records.js";
 import { unknownVersions } from "../wire/versions.js";
 import { formatAddress, formatIp } from "./address.js";
+import type { AllowList } from "./allow_list.js";
 import type { Driver, Hosted } from "./driver.js";
 import { Payloads } from "./payloads.js";
 import { Pings } from "./pings.js";
@@ -29,6 +30,7 @@ export interface HostParts {
   readonly streams: Streams;
   readonly self: MemberHandle;
   readonly selfAddress: AddressHandle;
+  readonly allow: AllowList | null;
   readonly delegates: Delegates;
   readonly emit: Emit;
 }
@@ -186,7 +188,7 @@ export class Host implements Hosted {
   // --- effects
 
   #effects(): Effects {
-    const { endpoint, driver } = this.#parts;
+    const { endpoint, driver, allow } = this.#parts;
     return {
       datagrams: endpoint,
       broadcasts: endpoint,
@@ -195,6 +197,7 @@ export class Host implements Hosted {
         sync: (to) => this.#syncLater(to),
         ping: (to, target, seq, timeoutMs) => void this.#streamPing(to, target, seq, timeoutMs),
       },
+      mayBeAt: (ip) => allow === null || allow.allows(ip),
       notify: (event) => this.#notify(event),
       notifyConflict: (member, claimedBy) => this.#notifyConflict(member, claimedBy),
     };

@@ -81,6 +81,7 @@ async function joinAddress(
   const address = formatAddress(target.ip, target.port);
   if (isSelf(node, target)) return { address, outcome: "skipped", peer: config.name, error: null };
   try {
+    if (node.allow?.allows(target.ip) === false) throw tattlerError("TATTLER_ADDRESS_DISALLOWED", [address]);
     const reply = await askState(node, config, target, request);
     return { address, outcome: "joined", peer: reply.peer, error: null };
   } catch (error) {

@@ -4,6 +4,7 @@ import { tattlerError } from "../errors.js";
 import type { AddressHandle, Endpoint, Keyring, MemberHandle } from "../wire/addon.js";
 import type { MemberRecord } from "../wire/records.js";
 import { formatAddress, formatIp, parseAddress, parseIp } from "./address.js";
+import { AllowList } from "./allow_list.js";
 import { acquireDriver, type Driver, releaseDriver } from "./driver.js";
 import { type Emit, Host } from "./host.js";
 import { loadAddon } from "./native.js";
@@ -19,6 +20,7 @@ export interface OpenedNode {
   readonly port: number;
   /** The address that both sockets are bound to; all zeros for every address of this machine. */
   readonly boundIp: Uint8Array;
+  readonly allow: AllowList | null;
   close(): Promise<void>;
 }
 
@@ -32,6 +34,8 @@ interface Sockets {
 
 /** What answers on the streams; filled in once the node stands. */
 interface Late {
+  /** Null: no restriction. */
+  readonly allow: AllowList | null;
   endpoint: Endpoint | null;
   host: Host | null;
 }
@@ -56,10 +60,12 @@ export async function openNode(
   const [bound] = await resolve(bind.host, bind.port);
   if (bound === undefined) throw tattlerError("TATTLER_ADDRESS_UNRESOLVED", [bind.host, "it has no address"]);
   const advertised = advertisedBy(config, bound.ip);
+  const allow = config.allow && new AllowList(config.allow);
+  allow?.checkOwn(advertised.ip);
   const driver = acquireDriver(config.backend);
   const { hub } = driver;
   const self = hub.intern(config.name);
-  const late: Late = { endpoint: null, host: null };
+  const late: Late = { allow, endpoint: null, host: null };
   let opened: Sockets;
   try {
     if (self === 0) throw tattlerError("TATTLER_BIND_FAILED", [config.name, "its name collides with another"]);
@@ -71,12 +77,12 @@ export async function openNode(
   }
   const { streams, endpoint } = opened;
   const selfAddress = hub.internAddress(advertised.ip, advertised.port || endpoint.port);
-  const host = new Host({ config, driver, endpoint, streams, self, selfAddress, delegates, emit });
+  const host = new Host({ config, driver, endpoint, streams, self, selfAddress, allow, delegates, emit });
   late.host = host;
   driver.add(host);
   driver.perform(host, (nowMs) => host.swim.start(nowMs));
   const close = (): Promise<void> => closeNode(config, driver, host, streams, { self, selfAddress });
-  return { host, driver, streams, self, port: endpoint.port, boundIp: bound.ip, close };
+  return { host, driver, streams, self, port: endpoint.port, boundIp: bound.ip, allow, close };
 }
 
 async function closeNode(
@@ -126,11 +132,11 @@ async function openSockets(opening: Opening, port: number): Promise<Sockets> {
   }
 }
 
-function openEndpoint({ config, keyring, ip, self, driver }: Opening, port: number): Endpoint {
+function openEndpoint({ config, keyring, ip, self, driver, late }: Opening, port: number): Endpoint {
   const { cluster, stallToleranceMs, pingsPerSecond, datagramBytes } = config;
   const { retransmitMult, queueRecords, messageShare } = config;
   const limits = { cluster, stallToleranceMs, pingsPerSecond, datagramBytes };
-  const tuning = { ...limits, retransmitMult, queueRecords, messageShare };
+  const tuning = { ...limits, retransmitMult, queueRecords, messageShare, networks: late.allow?.flat };
   try {
     const endpoint = driver.hub.open({ ip, port, self, keyring, ...tuning });
     endpoint.setEncryption(config.verifyIncoming, config.encryptOutgoing);
@@ -166,6 +172,7 @@ function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Drive
     maxMessageBytes,
     maxMetaBytes: config.metaMaxBytes,
     streamTimeoutMs,
+    allows: late.allow === null ? undefined : (peer) => late.allow?.allows(peer) === true,
     handlers: {
       onSync: (peer, records, state, join) => answerSync(driver, late.host, peer, records, state, join),
       onMessage: (peer, payload) => {

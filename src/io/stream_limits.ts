@@ -46,6 +46,8 @@ export interface StreamStats {
   rejectedLimit: number;
   /** Inbound connections closed unread because maxStreamsPerPeer of their IP were being served. */
   rejectedPeerLimit: number;
+  /** Inbound connections closed unread because their address is outside `allow`. */
+  rejectedAddress: number;
   /** The hello was not ours, or of another version. */
   rejectedHello: number;
   /** The peer belongs to another cluster. */
@@ -84,6 +86,7 @@ export function newStreamStats(): StreamStats {
     accepted: 0,
     rejectedLimit: 0,
     rejectedPeerLimit: 0,
+    rejectedAddress: 0,
     rejectedHello: 0,
     rejectedCluster: 0,
     rejectedSeal: 0,

@@ -59,12 +59,14 @@ export class StreamServer {
   private readonly context: StreamContext;
   private readonly handlers: StreamHandlers;
   private readonly server: Server;
+  private readonly allows: ((ip: Uint8Array) => boolean) | undefined;
   private readonly streams = new Set<FrameSocket>();
   /** How many of the streams each remote IP has. */
   private readonly perPeer = new Map<string, number>();
 
-  constructor(context: StreamContext, handlers: StreamHandlers) {
+  constructor(context: StreamContext, handlers: StreamHandlers, allows?: (ip: Uint8Array) => boolean) {
     this.context = context;
+    this.allows = allows;
     this.handlers = handlers;
     this.server = createServer((socket) => this.accept(socket));
   }
@@ -96,6 +98,11 @@ export class StreamServer {
 
   private accept(socket: Socket): void {
     const { limits, stats } = this.context;
+    if (!this.isAllowed(socket)) {
+      stats.rejectedAddress++;
+      socket.on("error", () => {}).destroy();
+      return;
+    }
     const remote = textOf(socket.remoteAddress);
     const ofPeer = this.perPeer.get(remote) ?? 0;
     const isFull = this.streams.size >= limits.maxStreams;
@@ -118,6 +125,13 @@ export class StreamServer {
     const left = (this.perPeer.get(remote) ?? 1) - 1;
     if (left > 0) this.perPeer.set(remote, left);
     else this.perPeer.delete(remote);
+  }
+
+  /** One whose address is gone with it may not. */
+  private isAllowed({ remoteAddress }: Socket): boolean {
+    if (this.allows === undefined) return true;
+    const ip = parseIp(remoteAddress ?? "");
+    return ip !== null && this.allows(ip);
   }
 
   private async serve(stream: FrameSocket, remoteAddress: string): Promise<void> {

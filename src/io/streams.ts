@@ -4,7 +4,9 @@ import { setTimeout as wait } from "node:timers/promises";
 import { TattlerError, tattlerError } from "../errors.js";
 import type { FrameHead } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
+import { isMappedIpv4 } from "../wire/ip.js";
 import type { MemberRecord } from "../wire/records.js";
+import { classifyIp, formatIp, parseIp } from "./address.js";
 import { noContent, receiveTurn, sendTurn, type Turn, type TurnContent } from "./exchange.js";
 import { type FrameSealer, FrameSocket } from "./frame_socket.js";
 import { SendLines } from "./send_line.js";
@@ -34,6 +36,8 @@ export interface StreamsOptions extends Partial<StreamLimits> {
   readonly compression?: boolean;
   /** Our member name; asked for every exchange. */
   readonly selfName: () => string;
+  /** Whether a peer with this IP may connect; the others are closed unread. Left out: all may. */
+  readonly allows?: ((ip: Uint8Array) => boolean) | undefined;
   readonly handlers: StreamHandlers;
 }
 
@@ -80,13 +84,13 @@ export class Streams {
   private closing: Promise<void> | null = null;
 
   constructor(options: StreamsOptions) {
-    const { clusterTag, cluster, sealer, selfName, handlers, compression = true } = options;
+    const { clusterTag, cluster, sealer, selfName, allows, handlers, compression = true } = options;
     const stats = newStreamStats();
     this.stats = stats;
     this.options = options;
     this.context = { clusterTag, cluster, sealer, compression, selfName, limits: limitsOf(options), stats };
     this.lines = new SendLines(this.context.limits);
-    this.server = new StreamServer(this.context, handlers);
+    this.server = new StreamServer(this.context, handlers, allows);
   }
 
   /** Binds and returns the port; called again, the same. Errors: TATTLER_BIND_FAILED, TATTLER_CLOSED. */
@@ -220,7 +224,10 @@ export class Streams {
     if (!(port > 0 && port <= 65_535)) {
       throw this.explain(new StreamFault("unreachable", "there is no such port"), address);
     }
-    const stream = new FrameSocket(connect({ host, port }), { ...this.context, role: "dialer" });
+    const stream = new FrameSocket(connect({ host, port, ...sourceOf(this.options.host, host) }), {
+      ...this.context,
+      role: "dialer",
+    });
     this.dialing.add(stream);
     void stream.closed.then(() => this.dialing.delete(stream));
     return stream;
@@ -265,6 +272,18 @@ export class Streams {
 
 function textOf(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/**
+ * A stream comes from the address that datagrams come from, or the lists of others would not know us by it (E-22). On
+ * loopback the system's choice is as good, except between different addresses of it.
+ */
+function sourceOf(boundHost: string, host: string): { localAddress?: string } {
+  const [bound, target] = [parseIp(boundHost), parseIp(host)];
+  if (bound === null || target === null || isMappedIpv4(bound) !== isMappedIpv4(target)) return {};
+  const kind = classifyIp(bound);
+  if (kind === "unspecified" || formatIp(bound) === formatIp(target)) return {};
+  return kind === "loopback" || classifyIp(target) !== "loopback" ? { localAddress: boundHost } : {};
 }
 
 function limitsOf(options: StreamsOptions): StreamLimits {

@@ -13,6 +13,8 @@ export interface Effects {
   readonly directory: Directory;
   /** Queued by the driver and given to user code after the core returned. */
   notify(event: MemberEvent): void;
+  /** Whether a member may be at this address (M-183). Left out: anywhere. */
+  mayBeAt?(ip: Uint8Array): boolean;
   /** Another address claims the name of a known member (M-170). */
   notifyConflict?(member: MemberHandle, claimedBy: AddressHandle): void;
 }

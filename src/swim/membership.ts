@@ -59,6 +59,8 @@ export class Membership {
   /** Alives that were dropped for their versions. */
   incompatible = 0;
   impossible = 0;
+  /** Claims of an address where no member may be. */
+  disallowed = 0;
 
   readonly #config: MembershipConfig;
   readonly #self: Self;
@@ -188,9 +190,13 @@ export class Membership {
     return false;
   }
 
-  /** Takes a reference on the address of the record. */
+  /** Takes a reference on the address of the record; 0 when no member may be there. */
   #addressOf(alive: AliveView): AddressHandle {
     const port = alive.ip(this.#ip);
+    if (this.#effects.mayBeAt?.(this.#ip) === false) {
+      this.disallowed++;
+      return 0;
+    }
     return this.#effects.directory.internAddress(this.#ip, port);
   }
 

@@ -13,6 +13,7 @@ import { incarnationDistance } from "./member.js";
 import { Membership, type MembershipConfig, type Self } from "./membership.js";
 import { leastToBeDeaf, Probe, type ProbeConfig } from "./probe.js";
 import { Roster } from "./roster.js";
+import type { SwimStats } from "./stats.js";
 import { Suspicions } from "./suspicion.js";
 import { Sync, syncScale } from "./sync.js";
 import { judgeVersions, VersionVerdict } from "./versions.js";
@@ -23,31 +24,6 @@ export interface SwimConfig extends MembershipConfig, ProbeConfig {
   readonly pushPullIntervalMs: number;
   readonly awarenessMaxMultiplier: number;
   readonly deafLimitMs: number;
-}
-
-/** What the core counts. All since start, but for the member counts and health. */
-export interface SwimStats {
-  readonly members: number;
-  readonly alive: number;
-  readonly suspect: number;
-  readonly dead: number;
-  readonly left: number;
-  /** Lifeguard's local health score, 0 = healthy. */
-  readonly health: number;
-  readonly probes: number;
-  readonly failedProbes: number;
-  readonly inconclusiveProbes: number;
-  readonly refutations: number;
-  readonly suspicionsRaised: number;
-  readonly conflicts: number;
-  /** Alives dropped because we and their member do not understand each other (M-154). */
-  readonly incompatibleVersions: number;
-  /** Alives dropped because no member can have such versions (M-159). */
-  readonly impossibleVersions: number;
-  readonly errandsRefused: number;
-  readonly syncsMerged: number;
-  readonly syncsFailed: number;
-  readonly refusals: number;
 }
 
 const never = Number.POSITIVE_INFINITY;
@@ -321,6 +297,7 @@ export class Swim {
       conflicts: this.#membership.conflicts,
       incompatibleVersions: this.#membership.incompatible,
       impossibleVersions: this.#membership.impossible,
+      disallowed: this.#membership.disallowed,
       errandsRefused: this.#errands.refused,
       syncsMerged: this.#sync.merged,
       syncsFailed: this.#syncsFailed,

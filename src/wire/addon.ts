@@ -87,6 +87,8 @@ export interface EndpointOptions {
   readonly queueRecords: number;
   /** Share of each gossip datagram kept for user messages while some wait, 0 to 1. */
   readonly messageShare: number;
+  /** Networks that datagrams may come from, 17 bytes each: prefix, and length in bits of 128. Left out: any. */
+  readonly networks?: Uint8Array | undefined;
 }
 
 export interface Hub {

@@ -46,5 +46,6 @@ export enum Counter {
   framesOpened = 37,
   framesRejected = 38,
   dropRateLimited = 39,
-  count = 40
+  dropDisallowed = 40,
+  count = 41
 }

@@ -1,0 +1,26 @@
+/** What the core counts. All since start, but for the member counts and health. */
+export interface SwimStats {
+  readonly members: number;
+  readonly alive: number;
+  readonly suspect: number;
+  readonly dead: number;
+  readonly left: number;
+  /** Lifeguard's local health score, 0 = healthy. */
+  readonly health: number;
+  readonly probes: number;
+  readonly failedProbes: number;
+  readonly inconclusiveProbes: number;
+  readonly refutations: number;
+  readonly suspicionsRaised: number;
+  readonly conflicts: number;
+  /** Alives dropped because we and their member do not understand each other (M-154). */
+  readonly incompatibleVersions: number;
+  /** Alives dropped because no member can have such versions (M-159). */
+  readonly impossibleVersions: number;
+  /** Claims of an address outside `allow`, which were ignored. */
+  readonly disallowed: number;
+  readonly errandsRefused: number;
+  readonly syncsMerged: number;
+  readonly syncsFailed: number;
+  readonly refusals: number;
+}
