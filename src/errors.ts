@@ -130,6 +130,10 @@ const table = {
     message: "%s belongs to another cluster: %s",
     remedy: "give both nodes the same cluster name, or join through a member of your own cluster",
   },
+  TATTLER_NAME_MISMATCH: {
+    message: "another member answers at %s: %s",
+    remedy: "correct the name before / or the address after it, or leave the name out to take whoever is there",
+  },
   TATTLER_STREAM_CLOSED: {
     message: "%s closed the connection without an answer: %s",
     remedy:

@@ -141,7 +141,8 @@ export class GossipNode {
 
   /**
    * Contacts the addresses (`host[:port]`, `[ipv6]:port`, `name/host:port`; the port defaults to our own) and trades
-   * states with each, eight at a time. Resolves when at least one succeeded, with the fate of each; an address that
+   * states with each, eight at a time. Where a name is given, another member that answers there is refused and nothing is
+   * traded (TATTLER_NAME_MISMATCH). Resolves when at least one succeeded, with the fate of each; an address that
    * leads to ourselves is skipped. Errors: TATTLER_JOIN_FAILED with every reason, TATTLER_ABORTED,
    * TATTLER_ADDRESS_INVALID, TATTLER_ARGUMENT_INVALID, TATTLER_LEFT.
    */

@@ -1,6 +1,7 @@
 /** Addresses as text and as 16 bytes (IPv4 mapped into IPv6, so that one address has one form, E-10). Pure. */
 import { isIPv4, isIPv6 } from "node:net";
 import { tattlerError } from "../errors.js";
+import { maxNameBytes } from "../wire/frames.js";
 import { isMappedIpv4 } from "../wire/ip.js";
 
 /** What "name/host:port" says. */
@@ -29,6 +30,7 @@ export function parseAddress(text: string, options: ParseOptions): ParsedAddress
   const slash = text.indexOf("/");
   const name = slash < 0 ? null : text.slice(0, slash);
   if (name === "") fail(text, "the name before / is empty");
+  if (name !== null && new TextEncoder().encode(name).length > maxNameBytes) fail(text, "no member name is that long");
   const { host, port } = splitPort(text, text.slice(slash + 1));
   checkHost(text, host);
   return { name, host, port: port === null ? options.defaultPort : parsePort(text, port, options) };

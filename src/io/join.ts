@@ -2,7 +2,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { Config } from "../config.js";
 import { TattlerError, tattlerError } from "../errors.js";
 import type { MemberRecord } from "../wire/records.js";
-import { formatAddress, formatIp, parseAddress } from "./address.js";
+import { formatAddress, formatIp, type ParsedAddress, parseAddress } from "./address.js";
 import type { OpenedNode } from "./open.js";
 import { isReachedAt, type ResolvedAddress, resolve } from "./resolve.js";
 import type { SyncReply } from "./streams.js";
@@ -21,6 +21,11 @@ export interface JoinResult {
   /** Addresses that answered. */
   readonly joined: number;
   readonly attempts: readonly JoinAttempt[];
+}
+
+/** An address, and who must answer there; null: whoever does. */
+interface Target extends ResolvedAddress {
+  readonly name: string | null;
 }
 
 interface JoinRequest {
@@ -61,12 +66,14 @@ export async function joinAll(
 async function joinOne(
   node: OpenedNode,
   config: Config,
-  target: { text: string; host: string; port: number },
+  target: ParsedAddress & { readonly text: string },
   request: JoinRequest,
 ): Promise<JoinAttempt[]> {
   try {
     const resolved = await resolve(target.host, target.port, request.signal ? { signal: request.signal } : {});
-    return await Promise.all(resolved.map((address) => joinAddress(node, config, address, request)));
+    return await Promise.all(
+      resolved.map((address) => joinAddress(node, config, { ...address, name: target.name }, request)),
+    );
   } catch (error) {
     return [{ address: target.text, outcome: "failed", peer: null, error: error as Error }];
   }
@@ -75,12 +82,16 @@ async function joinOne(
 async function joinAddress(
   node: OpenedNode,
   config: Config,
-  target: ResolvedAddress,
+  target: Target,
   request: JoinRequest,
 ): Promise<JoinAttempt> {
   const address = formatAddress(target.ip, target.port);
-  if (isSelf(node, target)) return { address, outcome: "skipped", peer: config.name, error: null };
   try {
+    if (isSelf(node, target)) {
+      if ((target.name ?? config.name) === config.name)
+        return { address, outcome: "skipped", peer: config.name, error: null };
+      throw tattlerError("TATTLER_NAME_MISMATCH", [address, `it is ${config.name} itself, not ${target.name}`]);
+    }
     if (node.allow?.allows(target.ip) === false) throw tattlerError("TATTLER_ADDRESS_DISALLOWED", [address]);
     const reply = await askState(node, config, target, request);
     return { address, outcome: "joined", peer: reply.peer, error: null };
@@ -97,12 +108,7 @@ function isSelf({ host, self, port, boundIp }: OpenedNode, target: ResolvedAddre
 }
 
 /** Merges once both ends have agreed: the other one has by then (E-75). */
-async function askState(
-  node: OpenedNode,
-  config: Config,
-  target: ResolvedAddress,
-  request: JoinRequest,
-): Promise<SyncReply> {
+async function askState(node: OpenedNode, config: Config, target: Target, request: JoinRequest): Promise<SyncReply> {
   const { host, streams, driver } = node;
   let accepted: readonly MemberRecord[] = [];
   const vet = ({ peer, records }: SyncReply): string | null => {
@@ -117,6 +123,7 @@ async function askState(
       userState: host.localState(true),
       join: true,
       vet,
+      target: target.name ?? undefined,
       timeoutMs: request.timeoutMs ?? config.streamTimeoutMs,
       signal: request.signal,
     }),

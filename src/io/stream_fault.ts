@@ -7,6 +7,7 @@ export type FaultKind =
   | "busy"
   | "hello"
   | "cluster"
+  | "name"
   | "seal"
   | "malformed"
   | "oversized"
@@ -48,6 +49,7 @@ const rows: Record<FaultKind, { readonly code: ErrorCode; readonly counter: keyo
   busy: { code: "TATTLER_STREAM_BUSY", counter: "closedEarly" },
   hello: { code: "TATTLER_STREAM_HELLO", counter: "rejectedHello" },
   cluster: { code: "TATTLER_CLUSTER_MISMATCH", counter: "rejectedCluster" },
+  name: { code: "TATTLER_NAME_MISMATCH", counter: "refusedByPeer" },
   seal: { code: "TATTLER_STREAM_UNSEALED", counter: "rejectedSeal" },
   malformed: { code: "TATTLER_STREAM_MALFORMED", counter: "rejectedMalformed" },
   oversized: { code: "TATTLER_STREAM_OVERSIZED", counter: "rejectedOversized" },

@@ -154,6 +154,8 @@ export class StreamServer {
     const { kind, source, target, seq, join } = request.head;
     switch (kind) {
       case FrameKind.syncRequest: {
+        // Before the request changes anything here (M-006).
+        if (target !== "" && target !== this.context.selfName()) return `this is not ${target}`;
         const { records, payload } = request;
         const answer = await this.handlers.onSync(source, records, payload, join, remoteAddress);
         if ("refuse" in answer) return answer.refuse;

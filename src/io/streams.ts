@@ -58,6 +58,8 @@ export interface SyncRequest extends ExchangeOptions {
    * Default: agrees.
    */
   readonly vet?: (reply: SyncReply) => string | null;
+  /** The name of the member that is expected there; another refuses. Left out: any. */
+  readonly target?: string | undefined;
 }
 
 export interface SyncReply {
@@ -109,15 +111,16 @@ export class Streams {
   /**
    * Trades state with a member. A join has a third turn, in which we confirm that we agree to the answer, and resolves
    * once the peer has merged ours. Errors: TATTLER_JOIN_REFUSED or TATTLER_STREAM_REFUSED with the peer's
-   * reason, TATTLER_CLUSTER_MISMATCH, TATTLER_STREAM_CLOSED (often a key mismatch), the other
+   * reason, TATTLER_NAME_MISMATCH, TATTLER_CLUSTER_MISMATCH, TATTLER_STREAM_CLOSED (often a key mismatch), the other
    * TATTLER_STREAM_* rows, TATTLER_ABORTED, TATTLER_CLOSED.
    */
   async sync(host: string, port: number, request: SyncRequest): Promise<SyncReply> {
-    const { join, records, userState, vet } = request;
+    const { join, records, userState, target, vet } = request;
     this.checkSize(userState);
     return this.exchange(host, port, request, async (stream) => {
       const content = { records: records(), payload: userState };
-      const turn = await this.ask(stream, this.head(FrameKind.syncRequest, { join }), content, FrameKind.syncReply);
+      const head = this.head(FrameKind.syncRequest, target === undefined ? { join } : { join, target });
+      const turn = await this.ask(stream, head, content, FrameKind.syncReply);
       const reply = { peer: turn.head.source, records: turn.records, userState: turn.payload };
       if (join) await this.confirm(stream, vet?.(reply) ?? null);
       return reply;
@@ -247,7 +250,11 @@ export class Streams {
   private async ask(stream: FrameSocket, head: FrameHead, content: TurnContent, expected: FrameKind): Promise<Turn> {
     await sendTurn(stream, head, content);
     const reply = await receiveTurn(stream, this.context.cluster, this.context.limits);
-    const { kind, reason } = reply.head;
+    const { kind, reason, source } = reply.head;
+    const isSync = head.kind === FrameKind.syncRequest;
+    if (isSync && head.target !== undefined && source !== head.target) {
+      throw new StreamFault("name", `it is ${source}, not ${head.target}`);
+    }
     if (kind === expected) return reply;
     if (kind === FrameKind.error) throw new StreamFault(head.join ? "joinRefused" : "refused", reason);
     throw new StreamFault("malformed", `a ${FrameKind[kind]} where a ${FrameKind[expected]} is due`);

@@ -27,7 +27,7 @@ export interface FrameHead {
   readonly cluster: string;
   /** The sender's member name. */
   readonly source: string;
-  /** For a ping: who is meant. Default "". */
+  /** For a ping: who is meant. For a sync: who is expected, if that matters. Default "". */
   readonly target?: string;
   /** For a ping and its ack. Default 0. */
   readonly seq?: number;
@@ -218,7 +218,7 @@ function readFrame(bytes: Uint8Array, limits: DecodeLimits): DecodedFrame {
     last: frame.last(),
     cluster: readText(frame.cluster(Encoding.UTF8_BYTES), "cluster"),
     source: readName(frame.source(Encoding.UTF8_BYTES), "source"),
-    target: kind === FrameKind.ping ? readName(frame.target(Encoding.UTF8_BYTES), "target") : "",
+    target: readTarget(frame, kind),
     seq: frame.seq(),
     join: frame.join(),
     members: readMembers(frame, limits),
@@ -228,6 +228,12 @@ function readFrame(bytes: Uint8Array, limits: DecodeLimits): DecodedFrame {
       .slice(0, maxReasonLength)
       .replace(/\p{Cc}/gu, " "),
   };
+}
+
+function readTarget(frame: Frame, kind: FrameKind): string {
+  const target = frame.target(Encoding.UTF8_BYTES);
+  if (kind === FrameKind.ping) return readName(target, "target");
+  return kind === FrameKind.syncRequest && target !== null ? readName(target, "target") : "";
 }
 
 function readMembers(frame: Frame, limits: DecodeLimits): MemberRecord[] {

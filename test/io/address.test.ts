@@ -52,6 +52,8 @@ describe("parseAddress", () => {
     ["", /host is missing/],
     [":80", /host is missing/],
     ["crow/", /host is missing/],
+    [`${"n".repeat(129)}/10.0.0.7`, /name is that long/],
+    ["/:80", /name before \/ is empty/],
     ["/10.0.0.7", /name before \/ is empty/],
     ["127.0.0.1:80000", /up to 65535/],
     ["127.0.0.1:", /up to 65535/],

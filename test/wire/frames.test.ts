@@ -128,6 +128,12 @@ describe("a turn", () => {
 });
 
 describe("a frame", () => {
+  it("carries whom a sync expects, and nobody when it does not matter", () => {
+    const target = (kind: FrameKind) => decoded(encodeFrame({ ...head, kind, target: "crow" })).target;
+    expect([target(FrameKind.syncRequest), target(FrameKind.message)]).toEqual(["crow", ""]);
+    expect(decoded(encodeFrame({ ...head, kind: FrameKind.syncRequest })).target).toBe("");
+  });
+
   it("carries a ping's target and number", () => {
     const frame = decoded(encodeFrame({ ...head, kind: FrameKind.ping, target: "crow", seq: 0xfffffffe }));
     expect([frame.kind, frame.target, frame.seq]).toEqual([FrameKind.ping, "crow", 0xfffffffe]);
@@ -202,6 +208,7 @@ describe("decoding rejects", () => {
     ["an unknown kind", rawFrame([], { kind: 8 }), /unknown frame kind 8/],
     ["an empty source", rawFrame([], { source: "" }), /source is not 1 to 128/],
     ["a source of 129 bytes", rawFrame([], { source: `${"é".repeat(64)}x` }), /source is not 1 to 128/],
+    ["a sync whose target has no name", rawFrame([], { target: "" }), /target is not 1 to 128/],
     ["a ping without a target", rawFrame([], { kind: FrameKind.ping }), /target is not 1 to 128/],
     ["an empty name", rawFrame([{ name: "", v4: 1 }]), /name is not 1 to 128/],
     ["a name of 129 bytes", rawFrame([{ name: "x".repeat(129), v4: 1 }]), /name is not 1 to 128/],
