@@ -15,6 +15,7 @@ export type {
 export { type ErrorCode, TattlerError } from "./errors.js";
 export type { JoinAttempt, JoinResult } from "./io/join.js";
 export type { PingReply } from "./io/pings.js";
+export type { NameServer } from "./io/resolve.js";
 export type { StreamStats } from "./io/streams.js";
 export type { KeyInfo, KeyOrId, NodeKeyring } from "./keyring.js";
 export {

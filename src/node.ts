@@ -9,7 +9,7 @@ import { type JoinResult, joinAll } from "./io/join.js";
 import { loadAddon } from "./io/native.js";
 import { type OpenedNode, openNode } from "./io/open.js";
 import type { PingReply } from "./io/pings.js";
-import { resolve } from "./io/resolve.js";
+import { type NameServer, resolve } from "./io/resolve.js";
 import type { StreamStats } from "./io/streams.js";
 import { NodeKeyring } from "./keyring.js";
 import type { SwimStats } from "./swim/stats.js";
@@ -55,13 +55,21 @@ export interface PingOptions {
 }
 
 export interface JoinOptions {
-  /** Deadline for each address, in milliseconds. Default streamTimeoutMs. */
+  /** Deadline for each look-up and for each address, in milliseconds. Default streamTimeoutMs. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Look-ups and addresses under way at the same time. Range 1 to 1,024. Default 8. */
+  readonly parallel?: number;
+  /**
+   * Name server to ask, such as a `Resolver` of node:dns/promises with setServers(["127.0.0.1:8600"]). Default: the
+   * system's resolver, hosts file included; for SRV records the name servers of the system.
+   */
+  readonly resolver?: NameServer;
 }
 
 /** Events that an iterator holds back for a slow reader. */
 const iteratorCapacity = 1024;
+const mostParallel = 1024;
 const longestTimerMs = 0x7fffffff;
 
 /**
@@ -140,16 +148,20 @@ export class GossipNode {
   }
 
   /**
-   * Contacts the addresses (`host[:port]`, `[ipv6]:port`, `name/host:port`; the port defaults to our own) and trades
-   * states with each, eight at a time. Where a name is given, another member that answers there is refused and nothing is
-   * traded (TATTLER_NAME_MISMATCH). Resolves when at least one succeeded, with the fate of each; an address that
-   * leads to ourselves is skipped. Errors: TATTLER_JOIN_FAILED with every reason, TATTLER_ABORTED,
-   * TATTLER_ADDRESS_INVALID, TATTLER_ARGUMENT_INVALID, TATTLER_LEFT.
+   * Trades states with the members at these addresses: `host[:port]`, `[ipv6]:port`, the port defaulting to our own;
+   * `name/host:port`, where another member than the one of that name is refused and nothing traded; a service in DNS,
+   * `_gossip._tcp.example.org` or `srv:<name>`, whose SRV records have hosts and ports. A host name stands for all its
+   * IPv4 and IPv6 addresses. Resolves when at least one succeeded, with the fate of each; an address that leads to
+   * ourselves is skipped. Errors: TATTLER_JOIN_FAILED with every reason, TATTLER_ABORTED, TATTLER_ADDRESS_INVALID,
+   * TATTLER_ARGUMENT_INVALID, TATTLER_LEFT.
    */
   async join(addresses: readonly string[], options: JoinOptions = {}): Promise<JoinResult> {
     const isList = Array.isArray(addresses) && addresses.every((address) => typeof address === "string");
     if (!isList)
       throw badArgument("addresses", "it is not an array of texts", 'give an array such as ["10.0.0.7:7946"]');
+    const { parallel = 1 } = options;
+    if (!(Number.isInteger(parallel) && parallel >= 1 && parallel <= mostParallel))
+      throw badArgument("parallel", `${parallel} is out of range`, `give a whole number from 1 to ${mostParallel}`);
     return joinAll(this.#staying(), this.#config, addresses, options);
   }
 

@@ -1,6 +1,6 @@
 import { type GossipOptions, type Profile, parseOption } from "../config.js";
 import type { Member, Message } from "../delegates.js";
-import { parseAddress } from "../io/address.js";
+import { parseTarget } from "../io/service.js";
 import { GossipNode } from "../node.js";
 import { obeyCommands } from "./commands.js";
 import { type KeyFlags, readKeys, readPassphrase, reloadKeysOnSignal } from "./keys.js";
@@ -38,7 +38,7 @@ export async function runAgent(args: string[]): Promise<number> {
     throw new UsageError(`--log ${flags.log} is not a format`, "give json or pretty");
   }
   // Would fail at every try otherwise.
-  for (const address of flags.join ?? []) parseAddress(address, { defaultPort: 1 });
+  for (const address of flags.join ?? []) parseTarget(address, { defaultPort: 1 });
   const node = await GossipNode.create(options);
   const write = flags.log === "json" ? jsonWriter(node) : prettyWriter(node);
   listen(node, write);

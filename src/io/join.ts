@@ -1,14 +1,19 @@
+import { randomBytes } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Config } from "../config.js";
 import { TattlerError, tattlerError } from "../errors.js";
+import { Random } from "../random.js";
 import type { MemberRecord } from "../wire/records.js";
-import { formatAddress, formatIp, type ParsedAddress, parseAddress } from "./address.js";
+import { formatAddress, formatIp } from "./address.js";
 import type { OpenedNode } from "./open.js";
-import { isReachedAt, type ResolvedAddress, resolve } from "./resolve.js";
+import { isReachedAt, type NameServer, type ResolvedAddress, type ResolveOptions, resolve } from "./resolve.js";
+import { type JoinTarget, parseTarget, resolveService } from "./service.js";
+import { Slots } from "./slots.js";
 import type { SyncReply } from "./streams.js";
 
 /** What became of one address. */
 export interface JoinAttempt {
+  /** `ip:port`; what was given, when no address was found for it. */
   readonly address: string;
   /** `joined`, `skipped` because it is our own, or `failed`. */
   readonly outcome: "joined" | "skipped" | "failed";
@@ -20,6 +25,7 @@ export interface JoinAttempt {
 export interface JoinResult {
   /** Addresses that answered. */
   readonly joined: number;
+  /** In the order in which they ended, each address once. */
   readonly attempts: readonly JoinAttempt[];
 }
 
@@ -28,13 +34,15 @@ interface Target extends ResolvedAddress {
   readonly name: string | null;
 }
 
-interface JoinRequest {
+export interface JoinRequest {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  readonly parallel?: number;
+  readonly resolver?: NameServer;
 }
 
-/** Contacted at the same time (E-56: memberlist asks one after the other). */
-const parallelContacts = 8;
+/** Looked up or contacted at the same time unless told otherwise (E-56: memberlist asks one after the other). */
+const parallelByDefault = 8;
 /** A member that serves as many streams as it may is asked again after this long, doubling each time. */
 const busyRetryMs = 50;
 const busyAttempts = 6;
@@ -46,15 +54,8 @@ export async function joinAll(
   addresses: readonly string[],
   request: JoinRequest,
 ): Promise<JoinResult> {
-  const parsed = addresses.map((text) => ({ text, ...parseAddress(text, { defaultPort: node.port }) }));
-  const attempts: JoinAttempt[] = [];
-  const queue = [...parsed];
-  const contact = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      attempts.push(...(await joinOne(node, config, next, request)));
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(parallelContacts, queue.length) }, contact));
+  const targets = addresses.map((text) => parseTarget(text, { defaultPort: node.port }));
+  const { attempts } = await new Join(node, config, request).through(targets);
   const joined = attempts.filter((attempt) => attempt.outcome === "joined").length;
   const failures = attempts.filter((attempt) => attempt.outcome === "failed");
   if (joined > 0 || failures.length === 0) return { joined, attempts };
@@ -63,19 +64,58 @@ export async function joinAll(
   throw tattlerError("TATTLER_JOIN_FAILED", [reasons.join(" | ")], failures[0]?.error);
 }
 
-async function joinOne(
-  node: OpenedNode,
-  config: Config,
-  target: ParsedAddress & { readonly text: string },
-  request: JoinRequest,
-): Promise<JoinAttempt[]> {
-  try {
-    const resolved = await resolve(target.host, target.port, request.signal ? { signal: request.signal } : {});
-    return await Promise.all(
-      resolved.map((address) => joinAddress(node, config, { ...address, name: target.name }, request)),
-    );
-  } catch (error) {
-    return [{ address: target.text, outcome: "failed", peer: null, error: error as Error }];
+/** One call of join(): services become hosts, hosts addresses, and each address is contacted once. */
+class Join {
+  readonly attempts: JoinAttempt[] = [];
+  readonly #node: OpenedNode;
+  readonly #config: Config;
+  readonly #request: JoinRequest;
+  readonly #resolving: ResolveOptions;
+  readonly #slots: Slots;
+  readonly #random: Random;
+  readonly #seen = new Set<string>();
+
+  constructor(node: OpenedNode, config: Config, request: JoinRequest) {
+    this.#node = node;
+    this.#config = config;
+    this.#request = request;
+    const { signal, resolver, timeoutMs = config.streamTimeoutMs } = request;
+    this.#resolving = { signal, resolver, timeoutMs };
+    this.#slots = new Slots(request.parallel ?? parallelByDefault);
+    this.#random = new Random(config.seed ?? randomBytes(6).readUIntLE(0, 6));
+  }
+
+  async through(targets: readonly JoinTarget[]): Promise<this> {
+    await Promise.all(targets.map((target) => (target.isService ? this.#service(target) : this.#host(target))));
+    return this;
+  }
+
+  async #service({ text, host }: JoinTarget): Promise<void> {
+    const hosts = await this.#lookUp(text, () => resolveService(host, this.#resolving, this.#random));
+    await this.through(hosts);
+  }
+
+  async #host({ text, host, port, name }: JoinTarget): Promise<void> {
+    const found = await this.#lookUp(text, () => resolve(host, port, this.#resolving));
+    await Promise.all(found.map((address) => this.#address({ ...address, name })));
+  }
+
+  /** What `ask` finds; what it fails with becomes the fate of the text. */
+  async #lookUp<T>(text: string, ask: () => Promise<T[]>): Promise<T[]> {
+    try {
+      return await this.#slots.run(ask);
+    } catch (error) {
+      this.attempts.push({ address: text, outcome: "failed", peer: null, error: error as Error });
+      return [];
+    }
+  }
+
+  async #address(target: Target): Promise<void> {
+    const id = `${target.name ?? ""}/${formatAddress(target.ip, target.port)}`;
+    if (this.#seen.has(id)) return;
+    this.#seen.add(id);
+    const attempt = await this.#slots.run(() => joinAddress(this.#node, this.#config, target, this.#request));
+    this.attempts.push(attempt);
   }
 }
 

@@ -1,5 +1,5 @@
 /** What the machine knows about addresses: its name resolver and its network interfaces. */
-import { lookup } from "node:dns/promises";
+import { lookup, type Resolver } from "node:dns/promises";
 import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
 import { tattlerError } from "../errors.js";
 import { isMappedIpv4 } from "../wire/ip.js";
@@ -15,8 +15,17 @@ export interface ResolvedAddress {
 export type Lookup = (host: string) => Promise<readonly { readonly address: string }[]>;
 export type Interfaces = NodeJS.Dict<Pick<NetworkInterfaceInfo, "address" | "internal">[]>;
 
+const longestTimerMs = 0x7fffffff;
+
+/** What a name server is asked; a Resolver of node:dns/promises does. */
+export type NameServer = Pick<Resolver, "resolve4" | "resolve6" | "resolveSrv">;
+
 export interface ResolveOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Longest wait, in milliseconds. Default: as long as the resolver takes. */
+  readonly timeoutMs?: number | undefined;
+  /** Asked for names instead of the system, which knows of hosts files and more. */
+  readonly resolver?: NameServer | undefined;
   /** Default: the system's resolver, in its order. */
   readonly lookup?: Lookup;
 }
@@ -78,17 +87,50 @@ function isScoped(ip: Uint8Array): boolean {
   return !isMappedIpv4(ip) && classifyIp(ip) === "linkLocal";
 }
 
-async function lookUp(host: string, options: ResolveOptions): Promise<readonly { readonly address: string }[]> {
+function lookUp(host: string, options: ResolveOptions): Promise<readonly { readonly address: string }[]> {
+  const { resolver, signal } = options;
+  if (signal?.aborted) return Promise.reject(aborted(host, signal));
+  if (resolver !== undefined) return settled(host, lookUpBoth(host, resolver), options);
   const ask = options.lookup ?? ((name) => lookup(name, { all: true, verbatim: true }));
-  const { signal } = options;
-  if (signal?.aborted) throw aborted(host, signal);
-  // The system's look-up cannot be cancelled; an aborted one ends unheard.
-  return new Promise((settle, reject) => {
-    const abort = (): void => reject(aborted(host, signal!));
+  return settled(host, ask(host), options);
+}
+
+/** A and AAAA; one of them is enough. */
+async function lookUpBoth(host: string, resolver: NameServer): Promise<readonly { readonly address: string }[]> {
+  const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
+  const addresses = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+  const failure = answers.find((answer) => answer.status === "rejected");
+  if (addresses.length === 0 && failure !== undefined) throw failure.reason;
+  return addresses.map((address) => ({ address }));
+}
+
+/**
+ * The answer about `host`, in time and unless aborted. A look-up cannot be cancelled; one that is late ends unheard.
+ * Errors: TATTLER_ADDRESS_UNRESOLVED, TATTLER_ABORTED.
+ */
+export function settled<T>(host: string, answer: Promise<T>, { signal, timeoutMs }: ResolveOptions): Promise<T> {
+  const failed = (why: string, cause?: unknown) => tattlerError("TATTLER_ADDRESS_UNRESOLVED", [host, why], cause);
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    };
+    const give = (error: Error): void => {
+      end();
+      reject(error);
+    };
+    const abort = (): void => give(aborted(host, signal!));
+    const late = (): void => give(failed(`no answer within ${timeoutMs} ms`));
+    const timer = timeoutMs === undefined ? undefined : setTimeout(late, Math.min(timeoutMs, longestTimerMs));
     signal?.addEventListener("abort", abort, { once: true });
-    ask(host)
-      .then(settle, (error) => reject(tattlerError("TATTLER_ADDRESS_UNRESOLVED", [host, String(error.message)], error)))
-      .finally(() => signal?.removeEventListener("abort", abort));
+    if (signal?.aborted) abort();
+    answer.then(
+      (value) => {
+        end();
+        resolve(value);
+      },
+      (error) => give(failed(String(error.message), error)),
+    );
   });
 }
 
