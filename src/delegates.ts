@@ -20,6 +20,8 @@ export interface Delegates {
   allowMerge?(members: readonly MemberClaim[]): string | undefined;
   /** Asked for every alive that would change something. False drops it (M-088). */
   allowAlive?(member: MemberClaim): boolean;
+  /** Asked before an unresponsive member is pinged over TCP, while tcpPing is on (M-056). One that throws agrees. */
+  allowTcpPing?(member: string): boolean;
   /** A known name is claimed by another address; the claim was ignored (M-086). */
   onConflict?(conflict: Conflict): void;
   /**

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -67,7 +68,7 @@ export class KeyringFile {
    */
   async write(keys: readonly Uint8Array[]): Promise<void> {
     const content = seal(this.#header, this.#key, keys);
-    const draft = `${this.path}.${process.pid}.tmp`;
+    const draft = `${this.path}.${randomUUID()}.tmp`;
     try {
       await writeDurably(draft, content);
       await rename(draft, this.path);
@@ -115,7 +116,9 @@ function headerOf(path: string, content: Buffer): Buffer {
 
 async function keyOf(header: Buffer, passphrase: Uint8Array | string): Promise<Buffer> {
   const key = sodium.sodium_malloc(sodium.crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
-  const secret = lockedCopy(typeof passphrase === "string" ? Buffer.from(passphrase) : passphrase);
+  const bytes = typeof passphrase === "string" ? new TextEncoder().encode(passphrase) : passphrase;
+  const secret = lockedCopy(bytes);
+  if (bytes !== passphrase) bytes.fill(0);
   const operations = header.readUInt32LE(magic.length);
   const memory = header.readUInt32LE(magic.length + 4) * 1024;
   const salt = header.subarray(saltAt, nonceAt);
@@ -164,7 +167,7 @@ function unseal(path: string, content: Buffer, key: Buffer): Buffer[] {
 }
 
 async function writeDurably(path: string, content: Buffer): Promise<void> {
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
   try {
     await file.chmod(0o600);
     await file.writeFile(content);

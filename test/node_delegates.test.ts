@@ -346,3 +346,30 @@ describe("onRoundTrip", () => {
     expect(text((await a.ping("b", { timeoutMs: 30_000 })).payload)).toBe("coordinate");
   });
 });
+
+describe("allowTcpPing (M-056)", () => {
+  it("is asked for every member before it is pinged over TCP, and one that throws agrees", async () => {
+    const asked: string[] = [];
+    const errors: Error[] = [];
+    const refusing = {
+      allowTcpPing: (member: string): boolean => {
+        asked.push(member);
+        if (member === "c") throw new Error("undecided");
+        return false;
+      },
+    };
+    const a = await newNode("a", { deafLimitMs: 0 }, refusing);
+    a.on("error", (error) => errors.push(error));
+    const others = [await newNode("b"), await newNode("c")];
+    for (const node of others) await node.join([a.self.address]);
+    await until(() => a.memberCount === 3, "three members");
+    const before = a.stats.streams.dialed;
+    for (const node of others) await node.close();
+    await until(() => asked.includes("b") && errors.length > 0, "both questions");
+    await until(() => a.memberCount === 1, "two failures");
+    expect(errors[0]?.message).toBe("undecided");
+    // Every dial since was a ping of c: nobody else is left to sync with.
+    expect(a.stats.streams.dialed - before).toBeLessThanOrEqual(asked.filter((name) => name === "c").length);
+    expect(a.stats.streams.dialed).toBeGreaterThan(before);
+  });
+});

@@ -3,7 +3,7 @@ import type { Member, Message } from "../delegates.js";
 import { parseTarget } from "../io/service.js";
 import { GossipNode } from "../node.js";
 import { obeyCommands } from "./commands.js";
-import { type KeyFlags, readKeys, readPassphrase, reloadKeysOnSignal } from "./keys.js";
+import { type KeyFlags, readKeys, readPassphrase, reloadKeysOnSignal, wipe } from "./keys.js";
 import { parseFlags, UsageError } from "./usage.js";
 
 const flagTypes = {
@@ -39,13 +39,13 @@ export async function runAgent(args: string[]): Promise<number> {
   }
   // Would fail at every try otherwise.
   for (const address of flags.join ?? []) parseTarget(address, { defaultPort: 1 });
-  const node = await GossipNode.create(options);
+  const node = await GossipNode.create(options).finally(() => wipe(options.keys ?? []));
   const write = flags.log === "json" ? jsonWriter(node) : prettyWriter(node);
   listen(node, write);
   write("ready", node.self);
   const stopping = new AbortController();
   const keyFlags = keyFlagsOf(flags);
-  if (keyFlags.keyFile !== undefined) reloadKeysOnSignal(node, keyFlags, stopping.signal);
+  reloadKeysOnSignal(node, keyFlags, stopping.signal);
   if (flags.commands === true) obeyCommands(node, process.stdin, write, stopping.signal);
   const stopped = stopOnSignal(node, write, stopping);
   void keepJoining(node, flags.join ?? [], stopping.signal);

@@ -41,13 +41,13 @@ export function readPassphrase({ keyring, passphraseFile }: KeyFlags): string | 
 
 /**
  * On SIGHUP the key file is read again, and what differs is applied: new keys are added, the first seals, those that
- * are gone are removed. A file that makes no sense changes nothing.
+ * are gone are removed. A file that makes no sense, or none, changes nothing; without a handler the process would end.
  */
 export function reloadKeysOnSignal(node: GossipNode, flags: KeyFlags, signal: AbortSignal): void {
   let reloading = Promise.resolve();
   const reload = (): void => {
     reloading = reloading
-      .then(() => applyKeys(node, readKeys(flags)))
+      .then(() => applyKeys(node, flags.keyFile === undefined ? [] : readKeys(flags)))
       .then((ids) => console.error(`tattler: keys ${ids.join(", ")} from ${flags.keyFile}`))
       .catch((error) => console.error(`tattler: the keys stay as they are: ${(error as Error).message}`));
   };
@@ -55,15 +55,22 @@ export function reloadKeysOnSignal(node: GossipNode, flags: KeyFlags, signal: Ab
   signal.addEventListener("abort", () => process.off("SIGHUP", reload), { once: true });
 }
 
+export function wipe(keys: readonly Uint8Array[]): void {
+  for (const key of keys) key.fill(0);
+}
+
 async function applyKeys(node: GossipNode, keys: readonly Uint8Array[]): Promise<string[]> {
   const ids: string[] = [];
-  for (const key of keys) ids.push(await node.keyring.add(key));
-  const [primary] = ids;
-  if (primary === undefined) throw new Error("the file holds no key");
-  await node.keyring.use(primary);
-  for (const { id } of node.keyring.list()) if (!ids.includes(id)) await node.keyring.remove(id);
-  for (const key of keys) key.fill(0);
-  return ids;
+  try {
+    for (const key of keys) ids.push(await node.keyring.add(key));
+    const [primary] = ids;
+    if (primary === undefined) throw new Error("there is no --key-file to read them from");
+    await node.keyring.use(primary);
+    for (const { id } of node.keyring.list()) if (!ids.includes(id)) await node.keyring.remove(id);
+    return ids;
+  } finally {
+    wipe(keys);
+  }
 }
 
 function readSecret(file: string, flag: string): Buffer {

@@ -195,7 +195,7 @@ export class Host implements Hosted {
       directory: driver.hub,
       streams: {
         sync: (to) => this.#syncLater(to),
-        ping: (to, target, seq, timeoutMs) => void this.#streamPing(to, target, seq, timeoutMs),
+        ping: (to, target, seq, timeoutMs) => this.#streamPingLater(to, target, seq, timeoutMs),
       },
       mayBeAt: (ip) => allow === null || allow.allows(ip),
       notify: (event) => this.#notify(event),
@@ -241,10 +241,19 @@ export class Host implements Hosted {
     driver.perform(this, (nowMs) => this.merge(nowMs, reply.peer, accepted, reply.userState, false));
   }
 
-  async #streamPing(to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number): Promise<void> {
-    const { streams, driver } = this.#parts;
+  /** Begins when the core is at rest, because the delegate is asked whether it may. */
+  #streamPingLater(to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number): void {
+    const { delegates, driver } = this.#parts;
     const { host, port } = this.#hostPort(to);
     const name = driver.hub.nameOf(target);
+    this.later(() => {
+      const mayPing = this.asks(() => delegates.allowTcpPing?.(name) ?? true, true);
+      if (mayPing && !this.isClosed) void this.#streamPing(host, port, name, seq, timeoutMs);
+    });
+  }
+
+  async #streamPing(host: string, port: number, name: string, seq: number, timeoutMs: number): Promise<void> {
+    const { streams, driver } = this.#parts;
     const answered = await streams.ping(host, port, name, seq, timeoutMs);
     if (answered && !this.isClosed) driver.perform(this, (nowMs) => this.swim.handleStreamAck(nowMs, seq));
   }

@@ -151,6 +151,8 @@ describe("the command line", () => {
     const other = start("--name", "b", "--key", key, "--join", await again.address());
     await other.event("join", "a");
     expect(again.stderr).toBe("");
+    again.process.kill("SIGHUP"); // there is no key file to read again: goes on as it is
+    await again.until(() => again.stderr.includes("no --key-file"), "a complaint");
   });
 
   it("obeys commands, answers each with its id, and says what is wrong with one", async () => {

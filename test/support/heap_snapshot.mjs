@@ -8,6 +8,7 @@ import { GossipNode } from "../../dist/index.js";
 const backwards = (text) => Buffer.from(text.split("").reverse().join(""), "latin1");
 const key = randomBytes(32);
 const looks = ["hex", "base64", "latin1"].map((encoding) => backwards(key.toString(encoding)));
+looks.push(backwards([...key.subarray(0, 12)].join(", "))); // as inspect() shows bytes
 
 const node = await GossipNode.create({ name: "a", bind: "127.0.0.1:0", keys: [key] });
 await node.keyring.add(randomBytes(32));
