@@ -20,7 +20,10 @@ export interface Delegates {
   allowMerge?(members: readonly MemberClaim[]): string | undefined;
   /** Asked for every alive that would change something. False drops it (M-088). */
   allowAlive?(member: MemberClaim): boolean;
-  /** A known name is claimed by another address; the claim was ignored (M-086). */
+  /**
+   * A known name is claimed by another address; the claim was ignored (M-086). Told by gossip and by syncs, again and
+   * again while both run, and sometimes of one who has just come back at another address, by news of before.
+   */
   onConflict?(conflict: Conflict): void;
   /**
    * A probe was answered directly, after so many milliseconds (M-089).
