@@ -177,6 +177,9 @@ void PacketParser::describeMembership(const Frame& frame, const wire::Packet& pa
       if (!record) continue;
       record->subject = interner_.findName(alive->name()->string_view());
       record->incarnation = alive->incarnation();
+      if (record->subject != 0) {
+        record->address = interner_.findAddress(*fromWire(alive->v4(), alive->v6()));
+      }
     }
   }
   describeAccusations(frame, wire::RecordKind_suspect, packet.suspects());

@@ -22,7 +22,10 @@ export interface Delegates {
   allowAlive?(member: MemberClaim): boolean;
   /** Asked before an unresponsive member is pinged over TCP, while tcpPing is on (M-056). One that throws agrees. */
   allowTcpPing?(member: string): boolean;
-  /** A known name is claimed by another address; the claim was ignored (M-086). */
+  /**
+   * A known name is claimed by another address; the claim was ignored (M-086). Told by gossip and by syncs, again and
+   * again while both run, and sometimes of one who has just come back at another address, by news of before.
+   */
   onConflict?(conflict: Conflict): void;
   /**
    * A probe was answered directly, after so many milliseconds (M-089).

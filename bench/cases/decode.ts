@@ -100,7 +100,8 @@ class StaleReceiver {
     const reader = this.#reader;
     for (let i = 0; i < count; i++) {
       reader.select(first + i);
-      if (!this.#swim.isStale(reader.kind, reader.subject, reader.incarnation)) throw new Error("this alive is news");
+      const isStale = this.#swim.isStale(reader.kind, reader.subject, reader.incarnation);
+      if (!isStale || this.#swim.isElsewhere(reader.subject, reader.address)) throw new Error("this alive is news");
     }
     hub.consume(count);
   }

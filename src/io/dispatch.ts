@@ -31,7 +31,14 @@ export class Dispatcher {
     const { kind } = reader;
     if (kind === RecordKind.alive || kind === RecordKind.suspect || kind === RecordKind.death) {
       // Nearly all gossip in a large cluster ends here.
-      if (swim.isStale(kind, reader.subject, reader.incarnation)) return false;
+      if (swim.isStale(kind, reader.subject, reader.incarnation)) {
+        if (kind === RecordKind.alive && swim.isElsewhere(reader.subject, reader.address)) {
+          // It changes nothing, but a second member goes by that name (M-170).
+          swim.handleAlive(reader.receivedAtMs, reader.subject, reader.incarnation, reader);
+          return true;
+        }
+        return false;
+      }
     }
     if (kind !== RecordKind.refused) swim.handleHeard(reader.receivedAtMs);
     this.#handle(node, reader, kind);

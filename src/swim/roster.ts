@@ -10,7 +10,7 @@ const absent = 255;
 const emptyMeta = new Uint8Array(0);
 
 /**
- * All members, as a struct of typed arrays indexed by member handle: 29 bytes a member and nothing for the garbage
+ * All members, as a struct of typed arrays indexed by member handle: 37 bytes a member and nothing for the garbage
  * collector to walk, so that one process may host 2,000 nodes that know 2,000 members each. Handles are small
  * and dense (native/interner.h). Holds one reference on each member and its address.
  */
@@ -22,6 +22,9 @@ export class Roster {
   #versions = new Float64Array(16);
   /** Place in the probe list, plus 1. */
   #places = new Uint32Array(16);
+  /** By address: the last live member to come there; by member: the one that was there before it. */
+  #liveAt = new Uint32Array(16);
+  #liveBefore = new Uint32Array(16);
   readonly #metas = new Map<MemberHandle, Uint8Array>();
   readonly #counts = new Uint32Array(4);
   /** Of the dead and left: those that were gone when a state sync first told of them. */
@@ -99,13 +102,9 @@ export class Roster {
     return this.has(member) && this.stateOf(member) <= MemberState.suspect;
   }
 
-  /** The member at this address, or 0. A scan: only for rare events. */
+  /** The live member at this address, or 0; of several the one that was last to come there. */
   findByAddress(address: AddressHandle): MemberHandle {
-    for (let i = 0; i < this.#size; i++) {
-      const member = this.#list[i] as MemberHandle;
-      if (this.#addresses[member] === address) return member;
-    }
-    return 0;
+    return this.#liveAt[address] ?? 0;
   }
 
   *members(): IterableIterator<MemberHandle> {
@@ -122,6 +121,7 @@ export class Roster {
     this.#changedAtMs[member] = nowMs;
     this.#addresses[member] = address;
     this.#versions[member] = unknownVersions;
+    if (state <= MemberState.suspect) this.#comeTo(address, member);
     this.#bump(state, 1);
     this.#put(this.#size++, member);
     this.#swap(this.#random.below(this.#size), this.#size - 1);
@@ -132,6 +132,8 @@ export class Roster {
     this.#incarnations[member] = incarnation;
     if (before === state) return;
     if (state <= MemberState.suspect) this.#hearsay.delete(member);
+    if (before > MemberState.suspect && state <= MemberState.suspect) this.#comeTo(this.addressOf(member), member);
+    if (before <= MemberState.suspect && state > MemberState.suspect) this.#goFrom(this.addressOf(member), member);
     this.#bump(before, -1);
     this.#bump(state, 1);
     this.#states[member] = state;
@@ -140,6 +142,10 @@ export class Roster {
 
   moveTo(member: MemberHandle, address: AddressHandle): void {
     this.#directory.retainAddress(address);
+    if (this.isLive(member)) {
+      this.#goFrom(this.addressOf(member), member);
+      this.#comeTo(address, member);
+    }
     this.#directory.releaseAddress(this.addressOf(member));
     this.#addresses[member] = address;
   }
@@ -198,7 +204,25 @@ export class Roster {
     }
   }
 
+  #comeTo(address: AddressHandle, member: MemberHandle): void {
+    if (address >= this.#liveAt.length) this.#liveAt = grown(this.#liveAt, Uint32Array, address + 1);
+    this.#liveBefore[member] = this.#liveAt[address] as MemberHandle;
+    this.#liveAt[address] = member;
+  }
+
+  #goFrom(address: AddressHandle, member: MemberHandle): void {
+    const before = this.#liveBefore[member] as MemberHandle;
+    let at = this.#liveAt[address] as MemberHandle;
+    if (at === member) this.#liveAt[address] = before;
+    else {
+      // Several live names at one address: a restart under another name, until the old one is found dead.
+      while (this.#liveBefore[at] !== member) at = this.#liveBefore[at] as MemberHandle;
+      this.#liveBefore[at] = before;
+    }
+  }
+
   #remove(member: MemberHandle): void {
+    if (this.isLive(member)) this.#goFrom(this.addressOf(member), member);
     const place = (this.#places[member] as number) - 1;
     this.#swap(place, --this.#size);
     this.#bump(this.stateOf(member), -1);
@@ -239,6 +263,7 @@ export class Roster {
     this.#incarnations = grown(this.#incarnations, Uint32Array, member + 1);
     this.#changedAtMs = grown(this.#changedAtMs, Float64Array, member + 1);
     this.#addresses = grown(this.#addresses, Uint32Array, member + 1);
+    this.#liveBefore = grown(this.#liveBefore, Uint32Array, member + 1);
     this.#versions = grown(this.#versions, Float64Array, member + 1);
     this.#places = grown(this.#places, Uint32Array, member + 1);
   }

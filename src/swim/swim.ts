@@ -269,6 +269,11 @@ export class Swim {
     return judgeVersions(this.#self.versions, versions) === VersionVerdict.compatible;
   }
 
+  /** Whether an alive of a known member names another address than ours of it; 0: one that nobody here has. */
+  isElsewhere(subject: MemberHandle, address: AddressHandle): boolean {
+    return this.roster.addressOf(subject) !== address;
+  }
+
   // --- what is known
 
   get selfIncarnation(): number {

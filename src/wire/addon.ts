@@ -30,7 +30,7 @@ export interface Layout {
   /** Slab offset of the FlatBuffer table or struct; of the payload bytes for messages and acks. */
   readonly offset: number;
   readonly length: number;
-  /** Address of a ping request's target; 0 when it is not interned. An alive's is read when it is news. */
+  /** Address of a ping request's target, or of the known member an alive is about; 0 when it is not interned. */
   readonly address: number;
   /** Slab offset of the datagram's prefix: 16 bytes of IP (IPv4 mapped into IPv6), 2 bytes of port (little endian). */
   readonly prefix: number;

@@ -120,7 +120,10 @@ describe("dispatching", () => {
     const asked: number[][] = [];
     const got: number[] = [];
     const isStale = (...args: number[]): boolean => asked.push(args) > 0;
-    const results = dispatchAll({ isStale }, { handleMessage: (reader) => void got.push(...reader.payload()) });
+    const results = dispatchAll(
+      { isStale, isElsewhere: () => false },
+      { handleMessage: (reader) => void got.push(...reader.payload()) },
+    );
     expect(results).toEqual([false, false, false, true]);
     expect(asked.sort()).toEqual([
       [RecordKind.suspect, hub.find("s"), 4],
@@ -128,6 +131,24 @@ describe("dispatching", () => {
       [RecordKind.alive, member, 3],
     ]);
     expect(got).toEqual([1]);
+  });
+
+  it("lets the core hear of a stale alive from elsewhere, which no delegate is asked about (M-170)", () => {
+    const { hub } = memory;
+    const member = hub.intern("m");
+    const home = hub.internAddress(mapped(10, 1, 2, 3), 1000);
+    a.queueAlive(member, home, 3, null);
+    a.gossip(toB);
+    arrive(1);
+    const asked: number[][] = [];
+    const told: number[] = [];
+    const isElsewhere = (...args: number[]): boolean => asked.push(args) > 0;
+    const handleAlive = (_: number, subject: number) => void told.push(subject);
+    const allowsAlive = (): boolean => {
+      throw new Error("asked about what changes nothing");
+    };
+    expect(dispatchAll({ isStale: () => true, isElsewhere, handleAlive }, { allowsAlive })).toEqual([true]);
+    expect([asked, told]).toEqual([[[member, home]], [member]]);
   });
 
   it("reads an alive in place, IPv4 and IPv6, and lets the node refuse it", () => {

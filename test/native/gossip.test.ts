@@ -31,6 +31,18 @@ describe("gossip", () => {
     expect(takeAll(hub.hub)[0]?.bytes.length).toBeLessThanOrEqual(1400);
   });
 
+  it("names the address of an alive when both it and the member are known (M-170)", () => {
+    const { a, b, fromA, toB } = setUp();
+    const homes = [mapped(10, 0, 9, 1), loopback6, mapped(10, 0, 9, 3)].map((ip) => hub.hub.internAddress(ip, 7946));
+    const members = ["known", "known6", "strange"].map((name) => hub.hub.intern(name));
+    for (const i of [0, 1, 2]) a.queueAlive(members[i] as number, homes[i] as number, 1, null);
+    a.gossip(toB);
+    hub.hub.releaseAddress(homes[2] as number);
+    for (const { bytes } of takeAll(hub.hub)) hub.hub.deliver(b.index, fromA, bytes, 1);
+    const found = new Map(hub.drain().map(({ subject, address }) => [subject, address]));
+    expect(members.map((member) => found.get(member))).toEqual([homes[0], homes[1], 0]);
+  });
+
   it("arrives as it was queued", () => {
     const { a, b, fromA, toB } = setUp();
     const address = hub.hub.internAddress(mapped(192, 168, 3, 4), 7946);

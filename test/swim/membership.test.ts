@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
+import { RecordKind } from "../../src/wire/generated/wire/record-kind.js";
 import type { MemberRecord } from "../../src/wire/records.js";
 import { ipOf, ringIndex, Stage } from "../support/recorder.js";
 
@@ -240,6 +241,19 @@ describe("a name conflict (M-170, M-171, T-014, T-037)", () => {
     expect(stage.recorder.conflicts.map(({ member }) => member)).toEqual([stage.handle("m1"), stage.handle("m1")]);
     expect(stage.swim.stats().conflicts).toBe(2);
     expect(stage.heldAfterStop()).toEqual([]);
+  });
+
+  it.each([1, 4, 5])("is seen in an alive that is stale otherwise, at incarnation %d (M-170)", (said) => {
+    const stage = stageWith("alive");
+    const { swim } = stage;
+    const m1 = stage.recorder.directory.find("m1");
+    const there = stage.recorder.directory.internAddress(ipOf(99), 7946);
+    expect(swim.isStale(RecordKind.alive, m1, said)).toBe(true);
+    expect([swim.roster.addressOf(m1), there, 0].map((address) => swim.isElsewhere(m1, address))).toEqual([
+      false,
+      true,
+      true,
+    ]);
   });
 
   it.each([1, 5, 6])("does not arise with one who left: the name is free at once, at any incarnation (%d)", (said) => {
