@@ -358,7 +358,7 @@ describe("allowTcpPing (M-056)", () => {
         return false;
       },
     };
-    const a = await newNode("a", { deafLimitMs: 0 }, refusing);
+    const a = await newNode("a", { deafLimitMs: 0, pushPullIntervalMs: 0 }, refusing);
     a.on("error", (error) => errors.push(error));
     const others = [await newNode("b"), await newNode("c")];
     for (const node of others) await node.join([a.self.address]);
