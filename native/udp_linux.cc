@@ -79,11 +79,9 @@ class LinuxBackend final : public UdpBackend {
     const OpenedSocket opened = openDatagramSocket(bind);
     if (opened.fd < 0) return opened;
     enable(opened.fd, SOL_SOCKET, SO_TIMESTAMPNS);
-    if (bind.isV4()) {
-      enable(opened.fd, SOL_IP, IP_RECVERR);
-    } else {
-      enable(opened.fd, SOL_IPV6, IPV6_RECVERR);
-    }
+    // Both for IPv6: a socket for both families has IPv4 errors as well.
+    enable(opened.fd, SOL_IP, IP_RECVERR);
+    if (!bind.isV4()) enable(opened.fd, SOL_IPV6, IPV6_RECVERR);
     return opened;
   }
 

@@ -28,6 +28,13 @@ bool makeNonBlocking(int fd) {
          fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
+// "::" is every address of both families, whatever the system's default; any other is itself (E-23).
+void chooseFamilies(int fd, const Address& bind) {
+  const int v6Only = bind.ip == decltype(bind.ip){} ? 0 : 1;
+  // Where the system has IPv6 only, that is what is left.
+  setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6Only, sizeof v6Only);
+}
+
 OpenedSocket failed(int fd) {
   OpenedSocket result;
   result.error = errno;
@@ -38,7 +45,9 @@ OpenedSocket failed(int fd) {
 }  // namespace
 
 socklen_t toSockaddr(const Address& address, int family, sockaddr_storage& out) {
-  if (family == AF_INET) {
+  // An IPv6 address keeps its form on an IPv4 socket, so that the system refuses it: its last four
+  // bytes are somebody else's IPv4 address.
+  if (family == AF_INET && address.isV4()) {
     auto& v4 = reinterpret_cast<sockaddr_in&>(out);
     v4 = {};
     v4.sin_family = AF_INET;
@@ -73,6 +82,7 @@ OpenedSocket openDatagramSocket(const Address& bind) {
   const int family = bind.isV4() ? AF_INET : AF_INET6;
   const int fd = ::socket(family, SOCK_DGRAM, 0);
   if (fd < 0) return failed(fd);
+  if (family == AF_INET6) chooseFamilies(fd, bind);
   sockaddr_storage storage{};
   const socklen_t size = toSockaddr(bind, family, storage);
   if (!makeNonBlocking(fd) || ::bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0) {

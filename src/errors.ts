@@ -100,6 +100,12 @@ const table = {
     message: "no address of this machine can be advertised for %s",
     remedy: "bring a network interface up, bind to one address, or name the address to advertise",
   },
+  TATTLER_INTERFACES_UNREADABLE: {
+    message: "cannot list the network interfaces of this machine: %s",
+    remedy:
+      "most likely this process has no file descriptor left (error 24): raise the limit (ulimit -n) or open less; or " +
+      "bind to one address, or name the address to advertise",
+  },
   TATTLER_ADDRESS_DISALLOWED: {
     message: "%s is outside the allow list of this node",
     remedy: "add its network to allow, or join through a member that is inside",

@@ -11,7 +11,10 @@ export interface GossipOptions {
   readonly name: string;
   /** Preset of timings: `lan` (default), `wan` for high latency, `local` for one machine. */
   readonly profile?: Profile;
-  /** Where to listen, UDP and TCP: `host:port`, IPv4 or [IPv6]. Port 0 picks one. Default 0.0.0.0:7946. */
+  /**
+   * Where to listen, UDP and TCP: `host:port`, IPv4, [IPv6] or a name, of which the first address counts. Port 0 picks
+   * one. 0.0.0.0 is every IPv4 address, [::] every address of both families. Default 0.0.0.0:7946.
+   */
   readonly bind?: string;
   /** Address told to others, `host[:port]`, an IP. Default: the bound one; for a wildcard a private one is chosen. */
   readonly advertise?: string;

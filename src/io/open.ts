@@ -10,6 +10,7 @@ import { type Emit, Host } from "./host.js";
 import { loadAddon } from "./native.js";
 import { chooseAdvertiseIp, resolve } from "./resolve.js";
 import { type FrameSealer, Streams, type SyncAnswer } from "./streams.js";
+import { warnOfPublicPlaintext } from "./warning.js";
 
 /** A node with its sockets open and its core running. */
 export interface OpenedNode {
@@ -79,6 +80,7 @@ export async function openNode(
   const selfAddress = hub.internAddress(advertised.ip, advertised.port || endpoint.port);
   const host = new Host({ config, driver, endpoint, streams, self, selfAddress, allow, delegates, emit });
   late.host = host;
+  warnOfPublicPlaintext(advertised.ip, advertised.port || endpoint.port, keyring !== null && config.encryptOutgoing);
   driver.add(host);
   driver.perform(host, (nowMs) => host.swim.start(nowMs));
   const close = (): Promise<void> => closeNode(config, driver, host, streams, { self, selfAddress });

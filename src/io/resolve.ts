@@ -49,27 +49,37 @@ export async function resolve(host: string, port: number, options: ResolveOption
 /**
  * The address to tell others for a socket bound to `bindIp`: itself, or, for 0.0.0.0 and ::, the first private
  * address of this machine, else the first public one, else a link-local IPv4. :: takes either family.
- * Errors: TATTLER_ADVERTISE_MISSING.
+ * Errors: TATTLER_ADVERTISE_MISSING, TATTLER_INTERFACES_UNREADABLE.
  */
-export function chooseAdvertiseIp(bindIp: Uint8Array, interfaces: Interfaces = networkInterfaces()): Uint8Array {
+export function chooseAdvertiseIp(bindIp: Uint8Array, interfaces?: Interfaces): Uint8Array {
   if (classifyIp(bindIp) !== "unspecified") return bindIp;
-  const candidates = externalIps(interfaces).filter((ip) => !isMappedIpv4(bindIp) || isMappedIpv4(ip));
+  const candidates = externalIps(interfaces ?? ownInterfaces()).filter(
+    (ip) => !isMappedIpv4(bindIp) || isMappedIpv4(ip),
+  );
   const best = advertiseOrder.map((wanted) => candidates.find((ip) => classifyIp(ip) === wanted)).find(Boolean);
   if (best === undefined) throw tattlerError("TATTLER_ADVERTISE_MISSING", [formatIp(bindIp)]);
   return best;
 }
 
 /** Whether a socket of this machine that is bound to `boundIp` is what answers at `ip`. */
-export function isReachedAt(
-  ip: Uint8Array,
-  boundIp: Uint8Array,
-  interfaces: Interfaces = networkInterfaces(),
-): boolean {
+export function isReachedAt(ip: Uint8Array, boundIp: Uint8Array, interfaces?: Interfaces): boolean {
   if (classifyIp(boundIp) !== "unspecified") return formatIp(ip) === formatIp(boundIp);
   if (isMappedIpv4(boundIp) && !isMappedIpv4(ip)) return false;
   if (["loopback", "unspecified"].includes(classifyIp(ip))) return true;
-  const own = Object.values(interfaces).flatMap((addresses) => addresses ?? []);
+  const own = Object.values(interfaces ?? ownInterfaces()).flatMap((addresses) => addresses ?? []);
   return own.some(({ address }) => parseIp(address) !== null && formatIp(parseIp(address)!) === formatIp(ip));
+}
+
+/**
+ * The interfaces of this machine. Listing them takes a file descriptor, and without one left the system's text is
+ * "Unknown system error 24". Errors: TATTLER_INTERFACES_UNREADABLE.
+ */
+export function ownInterfaces(list: () => Interfaces = networkInterfaces): Interfaces {
+  try {
+    return list();
+  } catch (error) {
+    throw tattlerError("TATTLER_INTERFACES_UNREADABLE", [(error as Error).message], error);
+  }
 }
 
 const advertiseOrder = ["private", "public", "reserved", "linkLocal"] as const;
