@@ -59,6 +59,7 @@ class HubObject : public Napi::ObjectWrap<HubObject> {
   Napi::Value open(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   Napi::Value deliver(const Napi::CallbackInfo& info);
+  Napi::Value answer(const Napi::CallbackInfo& info);
   Napi::Value takeOutgoing(const Napi::CallbackInfo& info);
   Napi::Value parse(const Napi::CallbackInfo& info);
 

@@ -65,6 +65,7 @@ Napi::Function HubObject::define(Napi::Env env) {
                          InstanceMethod<&HubObject::open>("open"),
                          InstanceMethod<&HubObject::close>("close"),
                          InstanceMethod<&HubObject::deliver>("deliver"),
+                         InstanceMethod<&HubObject::answer>("answer"),
                          InstanceMethod<&HubObject::takeOutgoing>("takeOutgoing"),
                          InstanceMethod<&HubObject::parse>("parse"),
                      });
@@ -274,8 +275,15 @@ Napi::Value HubObject::open(const Napi::CallbackInfo& info) {
 Napi::Value HubObject::deliver(const Napi::CallbackInfo& info) {
   const double nowMs = info[3].As<Napi::Number>().DoubleValue();
   const bool kept = hub_->isManual() &&
-                    hub_->deliver(number(info, 0), number(info, 1), bytesOf(info[2]), nowMs);
+                    hub_->deliver(number(info, 0), number(info, 1), bytesOf(info[2]), nowMs,
+                                  info[4].IsUndefined() || info[4].ToBoolean());
   return Napi::Boolean::New(info.Env(), kept);
+}
+
+Napi::Value HubObject::answer(const Napi::CallbackInfo& info) {
+  const bool answered =
+      hub_->isManual() && hub_->answer(number(info, 0), number(info, 1), bytesOf(info[2]));
+  return Napi::Boolean::New(info.Env(), answered);
 }
 
 Napi::Value HubObject::takeOutgoing(const Napi::CallbackInfo& info) {

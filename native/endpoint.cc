@@ -324,6 +324,15 @@ std::optional<PendingAck> Endpoint::receive(const Address& source, Bytes datagra
   return pendingAck;
 }
 
+std::optional<PendingAck> Endpoint::pingIn(Bytes datagram) {
+  std::vector<uint64_t> body(datagram.size() / sizeof(uint64_t) + 1);
+  auto* out = reinterpret_cast<uint8_t*>(body.data());
+  const auto opened = envelope_.open(io_, datagram, {}, out);
+  const auto* sizes = std::get_if<Envelope::Opened>(&opened);
+  if (!sizes) return std::nullopt;
+  return PacketParser::pingIn({out, sizes->bodyBytes}, config_.selfId);
+}
+
 bool Endpoint::parseBody(Bytes body, double nowMs) {
   const MutableBytes slab = parts_.ring.reserve(kPrefixBytes + body.size());
   if (slab.empty()) return false;

@@ -98,6 +98,9 @@ class Endpoint {
   // Opens, verifies and publishes one datagram. `stalled`: JS has not drained for stallToleranceMs.
   std::optional<PendingAck> receive(const Address& source, Bytes datagram, double receivedAtMs,
                                     bool stalled);
+  // The ping in a datagram that receive() is given later: what the I/O thread of a node would answer
+  // while its JavaScript stands still.
+  std::optional<PendingAck> pingIn(Bytes datagram);
   // Verifies and publishes a plain body, as receive() does once it is opened.
   bool parseBody(Bytes body, double nowMs);
   // Publishes that `destination` refused a datagram of ours.

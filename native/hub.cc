@@ -106,15 +106,22 @@ Endpoint* Hub::at(uint32_t index) {
 
 // --- manual hubs
 
-bool Hub::deliver(uint32_t index, AddressHandle source, Bytes datagram, double nowMs) {
+bool Hub::deliver(uint32_t index, AddressHandle source, Bytes datagram, double nowMs,
+                  bool answers) {
   manualNowMs_ = nowMs;
   Endpoint* endpoint = at(index);
   const Address* from = interner_.addressOf(source);
   if (!endpoint || !from) return false;
   const uint64_t before = ring_.writePosition();
   const auto ack = endpoint->receive(*from, datagram, nowMs, false);
-  if (ack) endpoint->sendAck(source, ack->seq, true);
+  if (ack && answers) endpoint->sendAck(source, ack->seq, true);
   return ring_.writePosition() != before;
+}
+
+bool Hub::answer(uint32_t index, AddressHandle source, Bytes datagram) {
+  Endpoint* endpoint = at(index);
+  const auto ack = endpoint ? endpoint->pingIn(datagram) : std::nullopt;
+  return ack && endpoint->sendAck(source, ack->seq, true);
 }
 
 bool Hub::parse(uint32_t index, Bytes body, double nowMs) {

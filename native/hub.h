@@ -50,7 +50,9 @@ class Hub {
 
   // --- manual hubs: the caller is the network
 
-  bool deliver(uint32_t endpoint, AddressHandle source, Bytes datagram, double nowMs);
+  bool deliver(uint32_t endpoint, AddressHandle source, Bytes datagram, double nowMs, bool answers);
+  // Only acknowledges the ping in it, if there is one.
+  bool answer(uint32_t endpoint, AddressHandle source, Bytes datagram);
   bool parse(uint32_t endpoint, Bytes body, double nowMs);
   struct Outgoing {
     uint32_t endpoint;

@@ -48,6 +48,13 @@ struct PacketParser::Frame {
   AddressHandle source;
 };
 
+std::optional<PendingAck> PacketParser::pingIn(Bytes body, MemberId self) {
+  if (!isVerified(body)) return std::nullopt;
+  const wire::Ping* ping = flatbuffers::GetRoot<wire::Packet>(body.data())->ping();
+  if (!ping || ping->target() != self) return std::nullopt;
+  return PendingAck{ping->seq()};
+}
+
 bool PacketParser::parse(const ParseContext& context, MutableBytes prefix, Bytes body,
                          std::optional<PendingAck>& pendingAck) {
   if (!isVerified(body)) return false;

@@ -36,6 +36,9 @@ class PacketParser {
   PacketParser(const Interner& interner, ReceiveRing& ring, PingLimiter& limiter)
       : interner_(interner), ring_(ring), limiter_(limiter) {}
 
+  // The ping of a body that is meant for this member, if there is one; describes nothing.
+  static std::optional<PendingAck> pingIn(Bytes body, MemberId self);
+
   // `body` lies in the ring's reservation, right after the prefix. Publishes one record for each
   // thing it holds. False: not a valid packet, and nothing was published.
   bool parse(const ParseContext& context, MutableBytes prefix, Bytes body,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Config } from "./config.js";
 import { tattlerError } from "./errors.js";
-import { makeKeyring } from "./io/driver.js";
+import { makeKeyring } from "./io/native.js";
 import type { KeyringFile } from "./keyring_file.js";
 import type { Keyring } from "./wire/addon.js";
 

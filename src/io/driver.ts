@@ -1,5 +1,5 @@
 import type { Backend } from "../config.js";
-import type { Endpoint, Hub, Keyring } from "../wire/addon.js";
+import type { Endpoint, Hub } from "../wire/addon.js";
 import { RingReader } from "../wire/receive.js";
 import { Dispatcher, type Receiver } from "./dispatch.js";
 import { backendOf, type HubMemory, loadAddon, openHub, type SocketBackend } from "./native.js";
@@ -204,12 +204,4 @@ export function releaseDriver(backend: Backend): void {
   if (entry === undefined || --entry.users > 0) return;
   shared.delete(key);
   entry.driver.close();
-}
-
-/** A keyring with these keys, the first primary; null without keys. */
-export function makeKeyring(keys: readonly Uint8Array[]): Keyring | null {
-  if (keys.length === 0) return null;
-  const keyring = new (loadAddon().Keyring)();
-  for (const key of keys) keyring.add(key);
-  return keyring;
 }

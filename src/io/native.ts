@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { Backend } from "../config.js";
 import { tattlerError } from "../errors.js";
-import type { Addon, Hub } from "../wire/addon.js";
+import type { Addon, Hub, Keyring } from "../wire/addon.js";
 
 /**
  * Descriptors between two wake-ups. At 250,000 datagrams a second JavaScript may be away for a quarter of a second
@@ -12,7 +12,10 @@ const ringRecords = 65_536;
 /** Room for as many datagrams of 256 bytes. */
 const slabBytes = 16 * 2 ** 20;
 const transmitBytes = 4 * 2 ** 20;
-const maxEndpoints = 8192;
+/** Not more than the sockets that one wait of the I/O thread names (udp_linux.cc). */
+const maxSockets = 8192;
+/** Of a manual hub, which has none: a simulation is larger than what one process serves. */
+const maxSimulated = 65_536;
 const maxDatagramBytes = 65_535;
 
 let loaded: Addon | null = null;
@@ -62,12 +65,21 @@ export function openHub(
   const { layout } = addon;
   const ring = new ArrayBuffer(ringRecords * layout.recordWords * 4);
   const slab = new ArrayBuffer(slabBytes);
+  const maxEndpoints = backend === "manual" ? maxSimulated : maxSockets;
   const counters = new ArrayBuffer(maxEndpoints * layout.countersPerEndpoint * 8);
   const heard = new ArrayBuffer(maxEndpoints * 8);
   const chosen = backend === "manual" ? backend : backendOf(backend);
   const sizes = { maxEndpoints, transmitBytes, maxDatagramBytes, poison };
   const hub = new addon.Hub({ backend: chosen, ring, slab, counters, heard, ...sizes }, onWake);
   return { hub, ring, slab, counters: new BigUint64Array(counters), heardMs: new Float64Array(heard) };
+}
+
+/** A keyring with these keys, the first primary; null without keys. */
+export function makeKeyring(keys: readonly Uint8Array[]): Keyring | null {
+  if (keys.length === 0) return null;
+  const keyring = new (loadAddon().Keyring)();
+  for (const key of keys) keyring.add(key);
+  return keyring;
 }
 
 /** The directory with package.json: the addon lies in its build/ or prebuilds/. */

@@ -127,7 +127,16 @@ export interface Hub {
   close(): void;
 
   /** Manual hub: hands a datagram to an endpoint as if received. False when it was dropped (see its counters). */
-  deliver(endpoint: number, source: AddressHandle, datagram: Uint8Array, nowMs: number): boolean;
+  deliver(
+    endpoint: number,
+    source: AddressHandle,
+    datagram: Uint8Array,
+    nowMs: number,
+    /** False: pings in it have been acknowledged before, by answer(). Default true. */
+    answers?: boolean,
+  ): boolean;
+  /** Manual hub: acknowledges the ping in a datagram that is to be delivered later. False when there is none. */
+  answer(endpoint: number, source: AddressHandle, datagram: Uint8Array): boolean;
   /** Manual hub: copies the next outgoing datagram into `into`, fills info = [endpoint, address, length]. */
   takeOutgoing(into: Uint8Array, info: Uint32Array): boolean;
   /** Manual hub: forwards a plain body to the verifier and parser only, for fuzzing and benches. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { makeKeyring } from "../../src/io/driver.js";
+import { makeKeyring } from "../../src/io/native.js";
 import { DriverBench, type ScriptedHost } from "../support/hosted.js";
 import { Counter } from "../support/hub.js";
 import { until } from "../support/nodes.js";

@@ -1,22 +1,23 @@
 import type { Config } from "../config.js";
 import { tattlerError } from "../errors.js";
+import type { Receiver } from "../io/dispatch.js";
+import { Payloads } from "../io/payloads.js";
+import type { Scheduled } from "../io/scheduler.js";
+import { versionsOfConfig } from "../io/versions.js";
 import type { Random } from "../random.js";
 import type { EventKind, MemberEvent } from "../swim/events.js";
 import { Swim } from "../swim/swim.js";
 import type { AddressHandle, Endpoint, Hub, MemberHandle } from "../wire/addon.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { RingReader } from "../wire/receive.js";
-import type { Receiver } from "./dispatch.js";
-import { Payloads } from "./payloads.js";
-import type { Scheduled } from "./scheduler.js";
-import { versionsOfConfig } from "./versions.js";
+import { SimHost } from "./host.js";
 
 /** An event of a node, or a message to its user. `about` is the member, or who sent the message. */
 export type Told =
   | { readonly kind: EventKind; readonly about: string; readonly incarnation: number }
   | { readonly kind: "message"; readonly about: string; readonly payload: Uint8Array };
 
-export interface MemoryNodeParts {
+export interface SimNodeParts {
   readonly config: Config;
   readonly hub: Hub;
   readonly endpoint: Endpoint;
@@ -25,19 +26,21 @@ export interface MemoryNodeParts {
   readonly random: Random;
 }
 
-/** What a node asks of its network. */
-export interface MemoryNodeNetwork {
+/** What a node asks of the simulation. */
+export interface SimNodeWorld {
   /** Runs work on the node's core, then sends, reschedules and tells. */
   perform<T>(work: (nowMs: number) => T): T;
   sync(to: AddressHandle): void;
   ping(to: AddressHandle, target: string, seq: number, timeoutMs: number): void;
-  nodeNamed(name: string): MemoryNode | undefined;
+  nodeNamed(name: string): SimNode | undefined;
   tell(event: Told): void;
-  close(): void;
+  close(refuses: boolean): void;
+  stall(state: "scriptStalled" | "stopped"): void;
+  resume(): void;
 }
 
-/** A node of a MemoryNetwork: the core with the addon's queue and codec. */
-export class MemoryNode implements Receiver, Scheduled {
+/** A node of a Simulation: the core with the addon's queue and codec, and the machine that it runs on. */
+export class SimNode implements Receiver, Scheduled {
   heapIndex = -1;
   deadlineMs = Number.POSITIVE_INFINITY;
   isClosed = false;
@@ -47,26 +50,27 @@ export class MemoryNode implements Receiver, Scheduled {
   readonly address: AddressHandle;
   readonly swim: Swim;
   readonly payloads: Payloads;
+  readonly host = new SimHost();
   readonly #hub: Hub;
-  readonly #network: MemoryNodeNetwork;
+  readonly #world: SimNodeWorld;
 
-  constructor(parts: MemoryNodeParts, network: MemoryNodeNetwork) {
+  constructor(parts: SimNodeParts, world: SimNodeWorld) {
     const { config, hub, endpoint, self, address, random } = parts;
     this.config = config;
     this.endpoint = endpoint;
     this.self = self;
     this.address = address;
     this.#hub = hub;
-    this.#network = network;
+    this.#world = world;
     this.payloads = new Payloads(endpoint, self, random.nextUint32(), config.queueRecords);
     const streams = {
-      sync: (to: AddressHandle) => network.sync(to),
+      sync: (to: AddressHandle) => world.sync(to),
       ping: (to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number) =>
-        network.ping(to, hub.nameOf(target), seq, timeoutMs),
+        world.ping(to, hub.nameOf(target), seq, timeoutMs),
     };
     const notify = (event: MemberEvent): void => {
       const { kind, member, incarnation } = event;
-      network.tell({ kind, about: hub.nameOf(member), incarnation });
+      world.tell({ kind, about: hub.nameOf(member), incarnation });
     };
     const effects = { datagrams: endpoint, broadcasts: endpoint, directory: hub, streams, notify };
     this.swim = new Swim(
@@ -83,30 +87,43 @@ export class MemoryNode implements Receiver, Scheduled {
 
   /** Trades states with a running node of that name. What comes of it shows later. Errors: TATTLER_MEMBER_UNKNOWN. */
   join(name: string): void {
-    const peer = this.#network.nodeNamed(name);
+    const peer = this.#world.nodeNamed(name);
     if (peer === undefined) throw tattlerError("TATTLER_MEMBER_UNKNOWN", [name]);
-    this.#network.perform(() => this.#network.sync(peer.address));
+    this.#world.perform(() => this.#world.sync(peer.address));
   }
 
   /** Gossips a payload. False when it can never fit a datagram. */
   broadcast(payload: Uint8Array): boolean {
-    return this.#network.perform(() => this.payloads.broadcast(payload) !== null);
+    return this.#world.perform(() => this.payloads.broadcast(payload) !== null);
   }
 
   updateMeta(meta: Uint8Array): void {
-    this.#network.perform((nowMs) => this.swim.updateMeta(nowMs, meta));
+    this.#world.perform((nowMs) => this.swim.updateMeta(nowMs, meta));
   }
 
   /** Announces that it leaves. It goes on passing things on until it is closed. */
   leave(): void {
-    this.#network.perform((nowMs) => this.swim.leave(nowMs));
+    this.#world.perform((nowMs) => this.swim.leave(nowMs));
   }
 
-  /** Stops at once; to the others that is a crash. Idempotent. */
-  close(): void {
+  /**
+   * Stops at once; to the others that is a crash. Idempotent.
+   * @param refuses whether its machine is still there and says that nobody listens.
+   */
+  close({ refuses = false }: { readonly refuses?: boolean } = {}): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.#network.close();
+    this.#world.close(refuses);
+  }
+
+  /** Its JavaScript, or its whole process, stands still until resume(). */
+  stall(state: "scriptStalled" | "stopped"): void {
+    this.#world.stall(state);
+  }
+
+  /** Goes on, with all that came meanwhile. */
+  resume(): void {
+    this.#world.resume();
   }
 
   /** How it knows a member, by the name of the state; null when it does not. */
@@ -124,7 +141,7 @@ export class MemoryNode implements Receiver, Scheduled {
 
   handleMessage(reader: RingReader): void {
     if (!this.payloads.accept(reader)) return;
-    this.#network.tell({ kind: "message", about: this.#hub.nameOf(reader.from), payload: reader.payload() });
+    this.#world.tell({ kind: "message", about: this.#hub.nameOf(reader.from), payload: reader.payload() });
   }
 
   allowsAlive(): boolean {
