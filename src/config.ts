@@ -80,6 +80,7 @@ const others = [
   "applicationVersion",
   "seed",
   "backend",
+  "validateNames",
   "tcpPing",
   "verifyIncoming",
   "encryptOutgoing",
@@ -109,7 +110,8 @@ export function resolveConfig(options: GossipOptions): Config {
   return Object.freeze({
     ...timings,
     profile,
-    name: checkName(options.name),
+    name: checkName(options.name, options.validateNames === true),
+    validateNames: checkBoolean("validateNames", options.validateNames ?? false),
     bind: checkText("bind", options.bind ?? "0.0.0.0:7946", 1, 300),
     advertise: options.advertise === undefined ? null : checkText("advertise", options.advertise, 1, 300),
     allow: options.allow === undefined ? null : checkAllow(options.allow),
@@ -133,6 +135,7 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
     return { [name]: checkNumber(name as NumberOption, numberOf(text)) };
   }
   switch (name) {
+    case "validateNames":
     case "tcpPing":
     case "verifyIncoming":
     case "encryptOutgoing":
@@ -203,9 +206,16 @@ function checkRelations(timings: Record<NumberOption, number>): void {
   }
 }
 
-function checkName(name: unknown): string {
+/** Whether a member may have this name, as far as its characters go; the strict rule is Serf's (S-059). */
+export function isFitName(name: string, strict: boolean): boolean {
+  return strict ? /^[A-Za-z0-9.-]+$/.test(name) : !/\p{Cc}/u.test(name);
+}
+
+function checkName(name: unknown, strict: boolean): string {
   if (typeof name !== "string") throw invalid("name", `${quoted(name)} is not a text`, "give every node a unique name");
-  if (/\p{Cc}/u.test(name)) throw invalid("name", `${quoted(name)} has control characters`, "leave them out");
+  if (!isFitName(name, false)) throw invalid("name", `${quoted(name)} has control characters`, "leave them out");
+  if (!isFitName(name, strict) && name !== "")
+    throw invalid("name", `${quoted(name)} is not fit for validateNames`, "use A to Z, a to z, 0 to 9, - and . only");
   return checkText("name", name, 1, 128);
 }
 

@@ -9,6 +9,11 @@ export type { VersionRange } from "./wire/versions.js";
 export interface GossipOptions {
   /** Unique name in the cluster: 1 to 128 bytes of UTF-8 without control characters. */
   readonly name: string;
+  /**
+   * Whether names are of A to Z, a to z, 0 to 9, - and . only (S-059): this node's, or it is not created, and those of
+   * others, who are ignored otherwise. Names with control characters always are. Default false.
+   */
+  readonly validateNames?: boolean;
   /** Preset of timings: `lan` (default), `wan` for high latency, `local` for one machine. */
   readonly profile?: Profile;
   /**

@@ -38,7 +38,7 @@ const table = [
   ["leaveTimeoutMs", 5000, 5000, 5000, 0, hour, false],
 ] as const;
 
-const flags = ["tcpPing", "compression", "verifyIncoming", "encryptOutgoing"] as const;
+const flags = ["validateNames", "tcpPing", "compression", "verifyIncoming", "encryptOutgoing"] as const;
 
 /** What lets the option take any of its values. */
 const room = {
@@ -323,6 +323,7 @@ describe("options from text", () => {
   });
 
   it.each([
+    ["validateNames", "true", true],
     ["tcpPing", "true", true],
     ["tcpPing", "false", false],
     ["verifyIncoming", "false", false],

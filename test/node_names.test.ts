@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { isFitName } from "../src/config.js";
 import type { Conflict } from "../src/delegates.js";
-import { allSee, closeAfterEach, newCluster, newNode, until, Watch } from "./support/nodes.js";
+import { MemberState } from "../src/wire/generated/wire/member-state.js";
+import { allSee, closeAfterEach, errorOf, newCluster, newNode, until, Watch } from "./support/nodes.js";
+import { recordOf, Stage } from "./support/recorder.js";
 
 closeAfterEach();
 
@@ -67,5 +70,38 @@ describe("a name is taken by another address (M-171, T-037, T-039)", () => {
     await again.join([a!.self.address]);
     await until(() => a!.stats.conflicts > 0, "the conflict");
     expect([a!.member("b")?.address, a!.member("b")?.state]).toEqual([address, "dead"]);
+  });
+});
+
+describe("names of members (S-059)", () => {
+  it.each(["a b", "über", "a_b", "a/b"])("such as %j are taken, unless validateNames forbids them", async (name) => {
+    const [open, strict] = [await newNode("open"), await newNode("strict.1", { validateNames: true })];
+    await strict.join([open.self.address]);
+    const odd = await newNode(name);
+    await odd.join([open.self.address]);
+    await until(() => open.memberCount === 3, "who is open to it");
+    // By gossip; and by the stream that it opens itself.
+    await odd.join([strict.self.address]);
+    await until(() => strict.stats.misnamed > 0, "the claim");
+    expect([strict.members.map((member) => member.name).sort(), strict.member(name)]).toEqual([
+      ["open", "strict.1"],
+      undefined,
+    ]);
+    const error = await errorOf(() => newNode(name, { validateNames: true }));
+    expect(error.message).toContain(`option name: ${JSON.stringify(name)} is not fit for validateNames`);
+  });
+
+  it("with control characters are never taken", () => {
+    const stage = new Stage().started();
+    stage.recorder.mayBeCalled = (name) => isFitName(name, false);
+    stage.alive("m1\n");
+    stage.sync("m2", recordOf("m3\u001b[2J", { state: MemberState.dead }), recordOf("m2"));
+    expect([stage.view("m1\n"), stage.view("m3\u001b[2J"), stage.view("m2")]).toEqual([
+      "unknown",
+      "unknown",
+      "alive 1",
+    ]);
+    expect(stage.swim.stats().misnamed).toBe(2);
+    expect(stage.heldAfterStop()).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Config } from "../config.js";
+import { type Config, isFitName } from "../config.js";
 import type { Delegates, Member, MemberClaim, MemberStateName, Message, NodeEvents } from "../delegates.js";
 import { tattlerError } from "../errors.js";
 import { Random } from "../random.js";
@@ -188,7 +188,7 @@ export class Host implements Hosted {
   // --- effects
 
   #effects(): Effects {
-    const { endpoint, driver, allow } = this.#parts;
+    const { endpoint, driver, allow, config } = this.#parts;
     return {
       datagrams: endpoint,
       broadcasts: endpoint,
@@ -197,6 +197,7 @@ export class Host implements Hosted {
         sync: (to) => this.#syncLater(to),
         ping: (to, target, seq, timeoutMs) => this.#streamPingLater(to, target, seq, timeoutMs),
       },
+      mayBeCalled: (name) => isFitName(name, config.validateNames),
       mayBeAt: (ip) => allow === null || allow.allows(ip),
       notify: (event) => this.#notify(event),
       notifyConflict: (member, claimedBy) => this.#notifyConflict(member, claimedBy),

@@ -15,6 +15,8 @@ export interface Effects {
   notify(event: MemberEvent): void;
   /** Whether a member may be at this address (M-183). Left out: anywhere. */
   mayBeAt?(ip: Uint8Array): boolean;
+  /** Whether a new member may have this name (S-059). Left out: any. */
+  mayBeCalled?(name: string): boolean;
   /** Another address claims the name of a known member (M-170). */
   notifyConflict?(member: MemberHandle, claimedBy: AddressHandle): void;
 }

@@ -61,6 +61,8 @@ export class Membership {
   impossible = 0;
   /** Claims of an address where no member may be. */
   disallowed = 0;
+  /** Claims of a name that no member may have. */
+  misnamed = 0;
 
   readonly #config: MembershipConfig;
   readonly #self: Self;
@@ -201,7 +203,12 @@ export class Membership {
   }
 
   #admit(nowMs: number, address: AddressHandle, incarnation: number, alive: AliveView, state: MemberState): void {
-    const member = this.#effects.directory.intern(alive.name());
+    const name = alive.name();
+    if (this.#effects.mayBeCalled?.(name) === false) {
+      this.misnamed++;
+      return;
+    }
+    const member = this.#effects.directory.intern(name);
     if (member === 0) return;
     if (!this.#roster.has(member)) {
       this.#roster.add(member, address, state, incarnation, nowMs);

@@ -19,6 +19,8 @@ export interface SwimStats {
   readonly impossibleVersions: number;
   /** Claims of an address outside `allow`, which were ignored. */
   readonly disallowed: number;
+  /** Claims of a name with control characters, or one that `validateNames` forbids, which were ignored. */
+  readonly misnamed: number;
   readonly errandsRefused: number;
   readonly syncsMerged: number;
   readonly syncsFailed: number;

@@ -303,6 +303,7 @@ export class Swim {
       incompatibleVersions: this.#membership.incompatible,
       impossibleVersions: this.#membership.impossible,
       disallowed: this.#membership.disallowed,
+      misnamed: this.#membership.misnamed,
       errandsRefused: this.#errands.refused,
       syncsMerged: this.#sync.merged,
       syncsFailed: this.#syncsFailed,

@@ -180,6 +180,8 @@ export class Recorder implements Effects {
     ping: (to, target, seq, timeoutMs) => void this.#send(to, { verb: "streamPing", to, target, seq, timeoutMs }),
   };
 
+  mayBeCalled: (name: string) => boolean = () => true;
+
   notify(event: MemberEvent): void {
     this.directory.nameOf(event.member);
     this.events.push(event);
