@@ -5,7 +5,7 @@ import type { AliveView } from "../wire/records.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
-import { EventKind } from "./events.js";
+import { EventKind, eventOfAlive } from "./events.js";
 import type { Hearing } from "./hearing.js";
 import {
   aliveJump,
@@ -16,6 +16,7 @@ import {
   stateOfClaim,
   supersedes,
 } from "./member.js";
+import { Seen, unheardOf } from "./observer.js";
 import type { Roster } from "./roster.js";
 import { expectedConfirmations, type Suspicions, suspicionMinMs } from "./suspicion.js";
 import { judgeVersions, VersionVerdict } from "./versions.js";
@@ -69,6 +70,7 @@ export class Membership {
   readonly #awareness: Awareness;
   readonly #hearing: Hearing;
   readonly #effects: Effects;
+  readonly #seen: Seen;
   readonly #ip = new Uint8Array(16);
   #announcedSize = -1;
 
@@ -80,6 +82,7 @@ export class Membership {
     this.#awareness = parts.awareness;
     this.#hearing = parts.hearing;
     this.#effects = parts.effects;
+    this.#seen = new Seen(parts);
   }
 
   /** Puts ourselves on the roster and tells the cluster. */
@@ -119,7 +122,7 @@ export class Membership {
   handleSuspect(nowMs: number, accusation: Accusation): void {
     const { subject, incarnation } = accusation;
     if (!this.#roster.has(subject)) return;
-    if (subject === this.#self.handle) return this.#refute(nowMs, incarnation);
+    if (subject === this.#self.handle) return this.#refute(nowMs, accusation);
     const isSuspect = this.#roster.stateOf(subject) === MemberState.suspect;
     if (isSuspect) return this.#confirm(nowMs, accusation);
     if (!supersedes(Claim.suspect, incarnation, this.#roster.stateOf(subject), this.#roster.incarnationOf(subject)))
@@ -130,12 +133,13 @@ export class Membership {
   handleDeath(nowMs: number, accusation: Accusation): void {
     const { subject, from, incarnation } = accusation;
     if (!this.#roster.has(subject)) return;
-    if (subject === this.#self.handle) return this.#refute(nowMs, incarnation);
+    if (subject === this.#self.handle) return this.#refute(nowMs, accusation);
     const claim = from === subject ? Claim.farewell : Claim.death;
     const before = this.#roster.stateOf(subject);
     if (!supersedes(claim, incarnation, before, this.#roster.incarnationOf(subject))) return;
     this.#suspicions.end(subject);
     this.#roster.become(subject, stateOfClaim(claim), incarnation, nowMs);
+    this.#seen.state(nowMs, before, subject, from, accusation.evidence);
     this.#spread(accusation, Claim.death);
     this.#announceSize();
     if (before === stateOfClaim(claim) || this.#roster.isHearsay(subject)) return;
@@ -172,7 +176,9 @@ export class Membership {
   leave(nowMs: number): void {
     const { handle, incarnation } = this.#self;
     this.#self.isLeaving = true;
+    const before = this.#roster.stateOf(handle);
     this.#roster.become(handle, MemberState.left, incarnation, nowMs);
+    this.#seen.state(nowMs, before, handle, handle, Evidence.farewell);
     this.#effects.broadcasts.queueDeath(handle, handle, incarnation, Evidence.farewell);
     this.#announceSize();
   }
@@ -207,6 +213,7 @@ export class Membership {
       this.#roster.add(member, address, state, incarnation, nowMs);
       this.#roster.setMeta(member, alive.meta());
       this.#roster.setVersions(member, alive.versions());
+      this.#seen.state(nowMs, unheardOf, member, 0, Evidence.hearsay);
       if (state !== MemberState.alive) this.#roster.noteHearsay(member);
       else {
         this.#announceSize();
@@ -237,6 +244,7 @@ export class Membership {
     this.#suspicions.end(subject);
     if (moved) this.#roster.moveTo(subject, address);
     this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
+    this.#seen.state(nowMs, before, subject, 0, Evidence.hearsay);
     const changed = this.#takeDetails(subject, alive);
     this.#spreadAlive(subject, alive);
     this.#announceSize();
@@ -284,13 +292,14 @@ export class Membership {
   }
 
   /** M-172. */
-  #refute(nowMs: number, accused: number): void {
+  #refute(nowMs: number, { from, incarnation, evidence }: Accusation): void {
     if (this.#self.isLeaving) return;
-    const ahead = incarnationDistance(this.#self.incarnation, accused);
+    const ahead = incarnationDistance(this.#self.incarnation, incarnation);
     if (ahead < 0 || ahead > refutationJump) return;
     this.refutations++;
     this.#awareness.apply(1);
-    this.#raiseIncarnation(nowMs, accused);
+    this.#raiseIncarnation(nowMs, incarnation);
+    this.#effects.observer?.refuted(nowMs, from, incarnation, evidence, this.#self.incarnation);
   }
 
   #raiseIncarnation(nowMs: number, atLeast: number): void {
@@ -303,8 +312,11 @@ export class Membership {
   #suspect(nowMs: number, accusation: Accusation): void {
     const { subject, from, incarnation } = accusation;
     const told = this.#toldState(subject);
+    const before = this.#roster.stateOf(subject);
     this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
     this.#startSuspicion(nowMs, subject, from);
+    this.#seen.state(nowMs, before, subject, from, accusation.evidence);
+    this.#seen.suspicion(nowMs, accusation);
     this.suspicionsRaised++;
     this.#spread(accusation, Claim.suspect);
     this.#announceSize();
@@ -323,11 +335,14 @@ export class Membership {
       this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
       this.#suspicions.end(subject);
       this.#startSuspicion(nowMs, subject, from);
+      this.#seen.suspicion(nowMs, accusation);
       return this.#spread(accusation, Claim.suspect);
     }
     // Hearsay of a state sync is somebody's summary, not an observation of its own (E-11).
     const isNew = accusation.evidence !== Evidence.hearsay && this.#suspicions.confirm(subject, from);
-    if (isNew) this.#spread(accusation, Claim.suspect); // M-117
+    if (!isNew) return;
+    this.#seen.suspicion(nowMs, accusation);
+    this.#spread(accusation, Claim.suspect); // M-117
   }
 
   #startSuspicion(nowMs: number, subject: MemberHandle, from: MemberHandle): void {
@@ -374,12 +389,6 @@ export interface MembershipParts {
   readonly awareness: Awareness;
   readonly hearing: Hearing;
   readonly effects: Effects;
-}
-
-function eventOfAlive(told: MemberState, changed: boolean): EventKind | null {
-  if (told === MemberState.dead) return EventKind.recover;
-  if (told === MemberState.left) return EventKind.join;
-  return changed ? EventKind.update : null;
 }
 
 function isSame(known: Uint8Array, given: Uint8Array | null): boolean {

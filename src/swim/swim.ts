@@ -73,7 +73,7 @@ export class Swim {
     this.#random = random;
     const roster = new Roster(effects.directory, random.child());
     this.roster = roster;
-    const awareness = new Awareness(config.awarenessMaxMultiplier);
+    const awareness = new Awareness(config.awarenessMaxMultiplier, effects);
     this.#awareness = awareness;
     const hearing = new Hearing(config.deafLimitMs);
     this.#hearing = hearing;
@@ -232,7 +232,7 @@ export class Swim {
 
   /** The probed member answered over TCP: alive, but UDP may be blocked (M-108). */
   handleStreamAck(receivedAtMs: number, seq: number): void {
-    this.#probe.handleAck(receivedAtMs, 0, seq);
+    this.#probe.handleStreamAck(receivedAtMs, seq);
   }
 
   /** A peer's state, from either end of a sync. */
