@@ -3,8 +3,7 @@ import type { Broadcast, Delegates, Member, NodeEvent, NodeEventName, NodeEvents
 import { tattlerError } from "./errors.js";
 import { EventHub } from "./event_stream.js";
 import { formatIp, parseAddress } from "./io/address.js";
-import type { Driver } from "./io/driver.js";
-import type { Host } from "./io/host.js";
+import { type CounterName, readCounters } from "./io/counters.js";
 import { type JoinResult, joinAll } from "./io/join.js";
 import { loadAddon } from "./io/native.js";
 import { type OpenedNode, openNode } from "./io/open.js";
@@ -13,10 +12,8 @@ import { type NameServer, resolve } from "./io/resolve.js";
 import type { StreamStats } from "./io/streams.js";
 import { NodeKeyring } from "./keyring.js";
 import type { SwimStats } from "./swim/stats.js";
-import { Counter } from "./wire/generated/wire/counter.js";
 
-/** Names of the native counters, as `stats.counters` lists them. */
-export type CounterName = Exclude<keyof typeof Counter, "count">;
+export type { CounterName } from "./io/counters.js";
 
 export interface NodeStats extends SwimStats {
   /** Datagrams, bytes, drops by reason and more, since the node was created. See native/README.md. */
@@ -138,7 +135,7 @@ export class GossipNode {
     const { host, driver, streams } = this.#alive();
     return {
       ...host.swim.stats(),
-      counters: readCounters(driver, host),
+      counters: readCounters(driver, host.endpoint),
       streams: { ...streams.stats },
       queueDepth: host.endpoint.queueDepth(),
       messageDepth: host.endpoint.messageDepth(),
@@ -288,6 +285,7 @@ export class GossipNode {
         clearTimeout(timer);
         host.onSettle = null;
         host.onClose = null;
+        host.log.info("leave", { isSpread }, isSpread ? "left, and the others know" : "left; not all may know yet");
         resolve(isSpread);
       };
       host.onSettle = () => {
@@ -362,14 +360,4 @@ function checkPayload(payload: Uint8Array): void {
 
 function badArgument(name: string, problem: string, remedy: string): Error {
   return tattlerError("TATTLER_ARGUMENT_INVALID", [name, problem, remedy]);
-}
-
-function readCounters(driver: Driver, host: Host): Record<CounterName, number> {
-  const perEndpoint = loadAddon().layout.countersPerEndpoint;
-  const first = host.endpoint.index * perEndpoint;
-  const counters: Partial<Record<CounterName, number>> = {};
-  for (let i = 0; i < perEndpoint; i++) {
-    counters[Counter[i] as CounterName] = Number(driver.counters[first + i]);
-  }
-  return counters as Record<CounterName, number>;
 }

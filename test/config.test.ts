@@ -103,7 +103,7 @@ describe("the presets (M-040 to M-075)", () => {
   it("cover every option there is", () => {
     const others = ["name", "profile", "bind", "advertise", "allow", "cluster", "keys", "meta", "seed", "backend"];
     const names = [...table.map(([option]) => option), ...others, ...flags, "messageShare"];
-    names.push("keyringFile", "applicationVersion");
+    names.push("keyringFile", "applicationVersion", "logger");
     expect([...optionNames].sort()).toEqual([...names, "passphrase"].sort());
     expect(Object.keys(resolve()).sort()).toEqual(names.sort());
   });

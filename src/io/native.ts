@@ -14,6 +14,8 @@ const slabBytes = 16 * 2 ** 20;
 const transmitBytes = 4 * 2 ** 20;
 const maxEndpoints = 8192;
 const maxDatagramBytes = 65_535;
+/** What native/udp_socket.cc asks of the system for each socket. */
+export const receiveBufferBytes = 2 * 2 ** 20;
 
 let loaded: Addon | null = null;
 
