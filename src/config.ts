@@ -61,6 +61,7 @@ const numbers = {
   maxExchangeBytes: { lan: 64 * 2 ** 20, min: 2 ** 17, max: 2 ** 30 },
   maxMessageBytes: { lan: 4 * 2 ** 20, min: 1, max: 64 * 2 ** 20 },
   leaveTimeoutMs: { lan: 5000, min: 0, max: hourMs },
+  historyMembers: { lan: 1024, min: 1, max: 65_536, zero: true },
 } as const satisfies Record<string, NumberRule>;
 
 type NumberOption = keyof typeof numbers;

@@ -17,6 +17,7 @@ export type {
 export { type ErrorCode, TattlerError } from "./errors.js";
 export type { DropMessage, ProbeMessage, StateMessage, SuspicionMessage } from "./io/diagnostics.js";
 export type { JoinAttempt, JoinResult } from "./io/join.js";
+export type { HistoryEntry } from "./io/past.js";
 export type { PingReply } from "./io/pings.js";
 export type { NameServer } from "./io/resolve.js";
 export type { StreamStats } from "./io/streams.js";

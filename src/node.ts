@@ -7,6 +7,7 @@ import { type CounterName, readCounters } from "./io/counters.js";
 import { type JoinResult, joinAll } from "./io/join.js";
 import { loadAddon } from "./io/native.js";
 import { type OpenedNode, openNode } from "./io/open.js";
+import type { HistoryEntry } from "./io/past.js";
 import type { PingReply } from "./io/pings.js";
 import { type NameServer, resolve } from "./io/resolve.js";
 import type { StreamStats } from "./io/streams.js";
@@ -128,6 +129,20 @@ export class GossipNode {
     const { host, driver } = this.#alive();
     const handle = driver.hub.find(name);
     return host.swim.roster.has(handle) ? host.snapshot(handle) : undefined;
+  }
+
+  /**
+   * The last 8 accusations of a member and what came of them, oldest first, as this node heard of them; also of one
+   * that is no longer remembered as a member. Empty for who was never accused. Kept of `historyMembers` members.
+   */
+  history(name: string): readonly HistoryEntry[] {
+    return this.#alive().host.past.entriesOf(name);
+  }
+
+  /** One line that says how a member is and, if it was declared dead, why: by whom, after what accusations. */
+  explain(name: string): string {
+    const { host } = this.#alive();
+    return host.past.explain(name, host.swim.roster);
   }
 
   /** Counters and gauges. Costs some microseconds. */

@@ -123,6 +123,11 @@ export interface GossipOptions {
   readonly maxMessageBytes?: number;
   /** How long leave() waits for the leave to spread. Default 5,000. */
   readonly leaveTimeoutMs?: number;
+  /**
+   * Members of which history() and explain() know the last accusations: those accused most recently, at 140 bytes each.
+   * Range 1 to 65,536; 0: none. Default 1,024.
+   */
+  readonly historyMembers?: number;
   /** Where the node logs, such as pino(). What it throws changes nothing. Default: nowhere. */
   readonly logger?: Logger;
 }

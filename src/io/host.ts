@@ -27,6 +27,7 @@ import { readCounters } from "./counters.js";
 import type { Driver, Hosted } from "./driver.js";
 import { DropWatch } from "./drops.js";
 import { Log, logFailure, logRefusal } from "./log.js";
+import { Past } from "./past.js";
 import { Payloads } from "./payloads.js";
 import { Pings } from "./pings.js";
 import type { Streams, SyncReply } from "./streams.js";
@@ -59,6 +60,7 @@ export class Host implements Hosted {
   readonly payloads: Payloads;
   readonly pings: Pings;
   readonly log: Log;
+  readonly past: Past;
   readonly witness: Witness;
   /** Called after every turn that touched the node. */
   onSettle: (() => void) | null = null;
@@ -75,6 +77,8 @@ export class Host implements Hosted {
     this.endpoint = endpoint;
     this.payloads = new Payloads(endpoint, self, randomBytes(4).readUInt32LE(), config.queueRecords);
     this.log = new Log(config.logger, config.name);
+    const { hub } = parts.driver;
+    this.past = new Past({ directory: hub, nowMs: () => hub.nowMs(), maxMembers: config.historyMembers });
     this.witness = this.#makeWitness();
     const seed = config.seed ?? randomBytes(6).readUIntLE(0, 6);
     const identity = { handle: self, address: selfAddress, meta: config.meta, versions: versionsOfConfig(config) };
@@ -228,14 +232,15 @@ export class Host implements Hosted {
   }
 
   #makeWitness(): Witness {
-    const { config, driver, endpoint, streams } = this.#parts;
+    const { config, driver, endpoint, streams, self } = this.#parts;
     const drops = new DropWatch({
       counters: () => readCounters(driver, endpoint),
       streams: streams.stats,
       unknownOrigins: () => this.payloads.unknownOrigins,
     });
     const later = (call: () => void): void => this.later(call);
-    return new Witness({ node: config.name, directory: driver.hub, log: this.log, drops, later });
+    const { log, past } = this;
+    return new Witness({ node: config.name, self, directory: driver.hub, log, drops, past, later });
   }
 
   #notify(event: MemberEvent): void {

@@ -123,6 +123,7 @@ async function closeNode(
   driver.remove(host);
   host.endpoint.close();
   host.swim.stop();
+  host.past.clear();
   driver.hub.releaseAddress(handles.selfAddress);
   driver.hub.release(handles.self);
   try {

@@ -1,6 +1,7 @@
 import type { AccusedMember, EvidenceName, Member, MemberStateName } from "../delegates.js";
 import type { Directory } from "../swim/effects.js";
 import { EventKind } from "../swim/events.js";
+import { Outcome } from "../swim/history.js";
 import { type ObservedChange, type ObservedSuspicion, type Observer, ProbeEnd, unheardOf } from "../swim/observer.js";
 import type { MemberHandle } from "../wire/addon.js";
 import { Evidence } from "../wire/generated/wire/evidence.js";
@@ -14,12 +15,15 @@ import {
 } from "./diagnostics.js";
 import type { DropWatch } from "./drops.js";
 import type { Log } from "./log.js";
+import type { Past } from "./past.js";
 
 export interface WitnessParts {
   readonly node: string;
+  readonly self: MemberHandle;
   readonly directory: Pick<Directory, "nameOf" | "retain" | "release">;
   readonly log: Log;
   readonly drops: DropWatch;
+  readonly past: Past;
   /** Queues user code for when the core is at rest. */
   readonly later: (call: () => void) => void;
 }
@@ -28,8 +32,8 @@ export interface WitnessParts {
 const conflictIntervalMs = 10_000;
 
 /**
- * Sees everything that a core does, and tells loggers and diagnostics channels. Both are user code, so they are told
- * when the core is at rest; names are read at once, because handles end.
+ * Sees everything that a core does, keeps what history needs, and tells loggers and diagnostics channels. Those are
+ * user code, so they are told when the core is at rest; names are read at once, because handles end.
  */
 export class Witness implements Observer {
   readonly #parts: WitnessParts;
@@ -58,10 +62,12 @@ export class Witness implements Observer {
     if (end !== ProbeEnd.gone) this.#logDeafness(end === ProbeEnd.inconclusive);
   }
 
-  suspected(_nowMs: number, suspicion: ObservedSuspicion): void {
-    const { log } = this.#parts;
-    if (log.isSilent && !channels.suspicion.hasSubscribers) return;
+  suspected(nowMs: number, suspicion: ObservedSuspicion): void {
+    const { log, past } = this.#parts;
     const { subject, from, incarnation, evidence, confirmations, expected, timeoutMs } = suspicion;
+    const outcome = confirmations === 0 ? Outcome.suspected : Outcome.confirmed;
+    past.note(subject, { atMs: nowMs, by: from, incarnation, evidence, outcome });
+    if (log.isSilent && !channels.suspicion.hasSubscribers) return;
     const member = this.#name(subject);
     const kind = confirmations === 0 ? "suspected" : "confirmed";
     const accusation = { accusedBy: this.#name(from), evidence: evidenceName(evidence), incarnation };
@@ -72,8 +78,10 @@ export class Witness implements Observer {
     });
   }
 
-  refuted(_nowMs: number, from: MemberHandle, accused: number, evidence: Evidence, incarnation: number): void {
-    const { log, node } = this.#parts;
+  refuted(nowMs: number, from: MemberHandle, accused: number, evidence: Evidence, incarnation: number): void {
+    const { log, node, past, self } = this.#parts;
+    past.note(self, { atMs: nowMs, by: from, incarnation: accused, evidence, outcome: Outcome.suspected });
+    past.note(self, { atMs: nowMs, by: self, incarnation, evidence, outcome: Outcome.refuted });
     if (log.isSilent && !channels.suspicion.hasSubscribers) return;
     const accusation = { accusedBy: this.#name(from), evidence: evidenceName(evidence) };
     const timing = { confirmations: 0, expectedConfirmations: 0, timeoutMs: 0 };
@@ -84,7 +92,8 @@ export class Witness implements Observer {
     });
   }
 
-  became(_nowMs: number, member: MemberHandle, change: ObservedChange): void {
+  became(nowMs: number, member: MemberHandle, change: ObservedChange): void {
+    this.#noteEnd(nowMs, member, change);
     if (!channels.state.hasSubscribers) return;
     const { before, after, incarnation, by, evidence } = change;
     const message: StateMessage = {
@@ -141,6 +150,17 @@ export class Witness implements Observer {
     if (channels.drop.hasSubscribers) channels.drop.publish({ node, drops: { ...taken } } satisfies DropMessage);
     const list = Object.entries(taken).map(([name, count]) => `${name} ${count}`);
     log.warn("drops", { drops: taken }, `dropped since the last such line: ${list.join(", ")}`);
+  }
+
+  #noteEnd(atMs: number, member: MemberHandle, { before, after, incarnation, by, evidence }: ObservedChange): void {
+    const { past } = this.#parts;
+    // Who was gone when we first heard of it has no history with us.
+    if (before === unheardOf || after === MemberState.suspect) return;
+    if (after === MemberState.dead) past.note(member, { atMs, by, incarnation, evidence, outcome: Outcome.dead });
+    else if (after === MemberState.left)
+      past.noteEnd(member, { atMs, by, incarnation, evidence, outcome: Outcome.left });
+    else if (before !== MemberState.left)
+      past.noteEnd(member, { atMs, by: member, incarnation, evidence, outcome: Outcome.refuted });
   }
 
   #logBlocked(member: string): void {

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { resolveConfig } from "../../src/config.js";
 import { DropWatch } from "../../src/io/drops.js";
 import { Log } from "../../src/io/log.js";
+import { Past } from "../../src/io/past.js";
 import { newStreamStats } from "../../src/io/stream_limits.js";
 import { Witness } from "../../src/io/witness.js";
 import type { Logger } from "../../src/options.js";
@@ -22,7 +23,8 @@ class Scene {
     const drops = new DropWatch({ counters: () => ({}) as never, streams: newStreamStats(), unknownOrigins: () => 0 });
     const log = new Log(isSilent ? null : this.lines, "self");
     const later = (call: () => void): void => void this.waiting.push(call);
-    this.witness = new Witness({ node: "self", directory: this.directory, log, drops, later });
+    const past = new Past({ directory: this.directory, nowMs: () => 0, maxMembers: 0 });
+    this.witness = new Witness({ node: "self", self: 1, directory: this.directory, log, drops, past, later });
   }
 
   /** The core comes to rest. */
