@@ -31,4 +31,5 @@ export {
   type PingOptions,
   type SendOptions,
 } from "./node.js";
+export { type MetricsSource, prometheusText } from "./prometheus.js";
 export type { SwimStats } from "./swim/stats.js";
