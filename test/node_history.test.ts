@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { allSee, closeAfterEach, newNode, until } from "./support/nodes.js";
+import { acquireDriver, releaseDriver } from "../src/io/driver.js";
+import { allSee, closeAfterEach, closeLater, newNode, until } from "./support/nodes.js";
 
 closeAfterEach();
 
@@ -25,4 +26,17 @@ it("a node tells why a member was declared dead, also when another one declared 
   }
   await a.close();
   expect(() => a.history("c")).toThrow(/closed/);
+});
+
+it("a closed node no longer holds the names of its history", async () => {
+  const driver = acquireDriver("auto");
+  closeLater({ close: () => void releaseDriver("auto") });
+  const [a, b] = [await newNode("a"), await newNode("b")];
+  await b.join([a.self.address]);
+  await allSee([a, b], 2);
+  await b.close();
+  await until(() => a.history("b").at(-1)?.outcome === "dead", "the death");
+  expect(driver.hub.find("b")).not.toBe(0);
+  await a.close();
+  expect(driver.hub.find("b")).toBe(0);
 });

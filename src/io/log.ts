@@ -21,8 +21,7 @@ export type LogEvent =
   | "delegate_error"
   | "drops"
   | "leave"
-  | "close"
-  | "public_address";
+  | "close";
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -128,13 +128,13 @@ describe("history", () => {
 
   it("begins with an accusation, not with a join, an update, a leave or a return", () => {
     const scene = new Scene();
+    scene.stage.death("m3", "m1");
+    scene.stage.farewell("m3", 2);
+    scene.stage.alive("m3", { incarnation: 3 });
     scene.stage.alive("m20");
     scene.stage.alive("m1", { incarnation: 3 });
     scene.stage.farewell("m2");
     scene.stage.alive("m2", { incarnation: 2 });
-    scene.stage.death("m3", "m1");
-    scene.stage.farewell("m3", 2);
-    scene.stage.alive("m3", { incarnation: 3 });
     expect(["m20", "m1", "m2", "m99"].flatMap((name) => scene.past.entriesOf(name))).toEqual([]);
     expect(scene.past.entriesOf("m3").map(({ outcome }) => outcome)).toEqual(["dead", "left"]);
   });

@@ -91,7 +91,7 @@ describe("what a core does is told", () => {
     witness.refuted(0, a, 3, Evidence.expired, 4);
     witness.probeEnded(b, ProbeEnd.tcp, 120, 0);
     witness.healthChanged(0, 2);
-    for (const end of [ProbeEnd.inconclusive, ProbeEnd.inconclusive, ProbeEnd.gone, ProbeEnd.failed]) {
+    for (const end of [ProbeEnd.inconclusive, ProbeEnd.gone, ProbeEnd.inconclusive, ProbeEnd.failed]) {
       witness.probeEnded(b, end, -1, 2);
     }
     for (const call of waiting) call();
@@ -111,7 +111,7 @@ describe("what a core does is told", () => {
       { level: "warn", event: "deaf", node: "self" },
       { level: "info", event: "hearing", node: "self" },
     ]);
-    expect(lines.of("probe").map(({ how }) => how)).toEqual(["tcp", "inconclusive", "inconclusive", "gone", "failed"]);
+    expect(lines.of("probe").map(({ how }) => how)).toEqual(["tcp", "inconclusive", "gone", "inconclusive", "failed"]);
   });
 
   it("as state messages that say why", () => {

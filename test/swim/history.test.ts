@@ -63,28 +63,32 @@ describe("the history of accusations", () => {
   it("agrees with a list that is cut, and holds a reference on exactly whom it names", () => {
     const step = fc.tuple(fc.nat(7), fc.integer({ min: -1, max: 7 }), fc.constantFrom(0, 2, 3, 4));
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 6 }), fc.array(step, { maxLength: 80 }), (maxMembers, steps) => {
-        const scene = new Scene(maxMembers, 8);
-        const model = new Map<number, HistoryEntry[]>();
-        steps.forEach(([about, by, outcome], i) => {
-          const entry = scene.note(about, by, outcome as Outcome, i);
-          const list = [...(model.get(about) ?? []), entry].slice(-entriesPerMember);
-          model.delete(about);
-          model.set(about, list);
-          const [oldest] = model.keys();
-          if (model.size > maxMembers) model.delete(oldest as number);
-        });
-        const references = new Map(scene.members.map((member) => [member, 1]));
-        const count = (member: number): unknown => references.set(member, (references.get(member) ?? 0) + 1);
-        for (let about = 0; about < 8; about++) {
-          expect(scene.entries(about)).toEqual(model.get(about) ?? []);
-          if (model.has(about)) count(scene.members[about] as number);
-          for (const { by } of model.get(about) ?? []) if (by !== 0) count(by);
-        }
-        expect(scene.directory.held()).toEqual([...references].map(([member, n]) => `m${member - 1} x${n}`));
-        scene.history.clear();
-        expect(scene.held()).toEqual([]);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 6 }),
+        fc.array(step, { maxLength: 120, size: "max" }),
+        (maxMembers, steps) => {
+          const scene = new Scene(maxMembers, 8);
+          const model = new Map<number, HistoryEntry[]>();
+          steps.forEach(([about, by, outcome], i) => {
+            const entry = scene.note(about, by, outcome as Outcome, i);
+            const list = [...(model.get(about) ?? []), entry].slice(-entriesPerMember);
+            model.delete(about);
+            model.set(about, list);
+            const [oldest] = model.keys();
+            if (model.size > maxMembers) model.delete(oldest as number);
+          });
+          const references = new Map(scene.members.map((member) => [member, 1]));
+          const count = (member: number): unknown => references.set(member, (references.get(member) ?? 0) + 1);
+          for (let about = 0; about < 8; about++) {
+            expect(scene.entries(about)).toEqual(model.get(about) ?? []);
+            if (model.has(about)) count(scene.members[about] as number);
+            for (const { by } of model.get(about) ?? []) if (by !== 0) count(by);
+          }
+          expect(scene.directory.held()).toEqual([...references].map(([member, n]) => `m${member - 1} x${n}`));
+          scene.history.clear();
+          expect(scene.held()).toEqual([]);
+        },
+      ),
     );
   });
 });
