@@ -1,11 +1,11 @@
 import { isIP } from "node:net";
 import { tattlerError } from "./errors.js";
-import type { Backend, GossipOptions, Profile, VersionRange } from "./options.js";
+import type { Backend, GossipOptions, Logger, Profile, VersionRange } from "./options.js";
 import { ownProtocol } from "./wire/versions.js";
 
-export type { Backend, GossipOptions, Profile, VersionRange } from "./options.js";
+export type { Backend, GossipOptions, Logger, Profile, VersionRange } from "./options.js";
 
-type Given = "advertise" | "seed" | "keyringFile" | "allow";
+type Given = "advertise" | "seed" | "keyringFile" | "allow" | "logger";
 /** Never kept: whoever needs it takes it from what the user gave. */
 type Secret = "passphrase";
 /** Options with every default filled in, checked and frozen. */
@@ -15,6 +15,7 @@ export type Config = Readonly<Required<Omit<GossipOptions, Given | Secret | "met
   readonly allow: readonly string[] | null;
   readonly seed: number | null;
   readonly keyringFile: string | null;
+  readonly logger: Logger | null;
 };
 
 interface NumberRule {
@@ -60,6 +61,7 @@ const numbers = {
   maxExchangeBytes: { lan: 64 * 2 ** 20, min: 2 ** 17, max: 2 ** 30 },
   maxMessageBytes: { lan: 4 * 2 ** 20, min: 1, max: 64 * 2 ** 20 },
   leaveTimeoutMs: { lan: 5000, min: 0, max: hourMs },
+  historyMembers: { lan: 1024, min: 1, max: 65_536, zero: true },
 } as const satisfies Record<string, NumberRule>;
 
 type NumberOption = keyof typeof numbers;
@@ -85,6 +87,7 @@ const others = [
   "verifyIncoming",
   "encryptOutgoing",
   "compression",
+  "logger",
 ] as const;
 
 /** The names of all options. */
@@ -126,6 +129,7 @@ export function resolveConfig(options: GossipOptions): Config {
     verifyIncoming: checkBoolean("verifyIncoming", options.verifyIncoming ?? true),
     encryptOutgoing: checkBoolean("encryptOutgoing", options.encryptOutgoing ?? true),
     compression: checkBoolean("compression", options.compression ?? true),
+    logger: options.logger === undefined ? null : checkLogger(options.logger),
   });
 }
 
@@ -160,7 +164,7 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
     case "meta":
       return { [name]: text };
     default: {
-      const known = optionNames.filter((option) => !["keys", "keyringFile", "passphrase"].includes(option));
+      const known = optionNames.filter((option) => !["keys", "keyringFile", "passphrase", "logger"].includes(option));
       throw tattlerError("TATTLER_OPTION_UNKNOWN", [name, known.join(", ")]);
     }
   }
@@ -310,6 +314,13 @@ function isNetwork(text: unknown): boolean {
   const [, address, length] = typeof text === "string" ? (/^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []) : [];
   const family = isIP(address ?? "");
   return family !== 0 && Number(length ?? 0) <= (family === 4 ? 32 : 128);
+}
+
+function checkLogger(logger: unknown): Logger {
+  const levels = ["trace", "debug", "info", "warn", "error"] as const;
+  const missing = levels.find((level) => typeof (logger as Partial<Logger> | null)?.[level] !== "function");
+  if (missing === undefined) return logger as Logger;
+  throw invalid("logger", `it has no method ${missing}`, `give one with ${levels.join(", ")}, such as pino()`);
 }
 
 function checkSeed(seed: unknown): number {

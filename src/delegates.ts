@@ -57,6 +57,19 @@ export interface Conflict {
 
 export type MemberStateName = "alive" | "suspect" | "dead" | "left";
 
+/**
+ * Why a member is accused. `timeout`: it did not answer a probe. `refused`: its host says that nobody listens.
+ * `hearsay`: learnt from a state sync. `farewell`: it said itself that it leaves. `expired`: a suspicion ran out.
+ */
+export type EvidenceName = "timeout" | "refused" | "hearsay" | "farewell" | "expired";
+
+/** A member that was suspected or declared dead. */
+export interface AccusedMember extends Member {
+  /** Who accused it or declared it dead; empty when that is no known member. */
+  readonly accusedBy: string;
+  readonly evidence: EvidenceName;
+}
+
 /** A member as this node knows it: a frozen snapshot. */
 export interface Member {
   readonly name: string;
@@ -104,9 +117,9 @@ export interface NodeEvents {
   /** A member left in good order. */
   leave: Member;
   /** A member is suspected; it may refute. For observers. */
-  suspect: Member;
+  suspect: AccusedMember;
   /** A member was declared dead. */
-  fail: Member;
+  fail: AccusedMember;
   /** A member that was declared dead is alive. */
   recover: Member;
   message: Message;

@@ -1,9 +1,11 @@
-export type { Backend, GossipOptions, Profile, VersionRange } from "./config.js";
+export type { Backend, GossipOptions, Logger, Profile, VersionRange } from "./config.js";
 export type {
+  AccusedMember,
   Broadcast,
   BroadcastOutcome,
   Conflict,
   Delegates,
+  EvidenceName,
   Member,
   MemberClaim,
   MemberStateName,
@@ -13,7 +15,9 @@ export type {
   NodeEvents,
 } from "./delegates.js";
 export { type ErrorCode, TattlerError } from "./errors.js";
+export type { DropMessage, ProbeMessage, StateMessage, SuspicionMessage } from "./io/diagnostics.js";
 export type { JoinAttempt, JoinResult } from "./io/join.js";
+export type { HistoryEntry } from "./io/past.js";
 export type { PingReply } from "./io/pings.js";
 export type { NameServer } from "./io/resolve.js";
 export type { StreamStats } from "./io/streams.js";
@@ -27,4 +31,5 @@ export {
   type PingOptions,
   type SendOptions,
 } from "./node.js";
+export { type MetricsSource, prometheusText } from "./prometheus.js";
 export type { SwimStats } from "./swim/stats.js";

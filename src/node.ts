@@ -3,20 +3,18 @@ import type { Broadcast, Delegates, Member, NodeEvent, NodeEventName, NodeEvents
 import { tattlerError } from "./errors.js";
 import { EventHub } from "./event_stream.js";
 import { formatIp, parseAddress } from "./io/address.js";
-import type { Driver } from "./io/driver.js";
-import type { Host } from "./io/host.js";
+import { type CounterName, readCounters } from "./io/counters.js";
 import { type JoinResult, joinAll } from "./io/join.js";
 import { loadAddon } from "./io/native.js";
 import { type OpenedNode, openNode } from "./io/open.js";
+import type { HistoryEntry } from "./io/past.js";
 import type { PingReply } from "./io/pings.js";
 import { type NameServer, resolve } from "./io/resolve.js";
 import type { StreamStats } from "./io/streams.js";
 import { NodeKeyring } from "./keyring.js";
 import type { SwimStats } from "./swim/stats.js";
-import { Counter } from "./wire/generated/wire/counter.js";
 
-/** Names of the native counters, as `stats.counters` lists them. */
-export type CounterName = Exclude<keyof typeof Counter, "count">;
+export type { CounterName } from "./io/counters.js";
 
 export interface NodeStats extends SwimStats {
   /** Datagrams, bytes, drops by reason and more, since the node was created. See native/README.md. */
@@ -133,12 +131,26 @@ export class GossipNode {
     return host.swim.roster.has(handle) ? host.snapshot(handle) : undefined;
   }
 
+  /**
+   * The last 8 accusations of a member and what came of them, oldest first, as this node heard of them; also of one
+   * that is no longer remembered as a member. Empty for who was never accused. Kept of `historyMembers` members.
+   */
+  history(name: string): readonly HistoryEntry[] {
+    return this.#alive().host.past.entriesOf(name);
+  }
+
+  /** One line that says how a member is and, if it was declared dead, why: by whom, after what accusations. */
+  explain(name: string): string {
+    const { host } = this.#alive();
+    return host.past.explain(name, host.swim.roster);
+  }
+
   /** Counters and gauges. Costs some microseconds. */
   get stats(): NodeStats {
     const { host, driver, streams } = this.#alive();
     return {
       ...host.swim.stats(),
-      counters: readCounters(driver, host),
+      counters: readCounters(driver, host.endpoint),
       streams: { ...streams.stats },
       queueDepth: host.endpoint.queueDepth(),
       messageDepth: host.endpoint.messageDepth(),
@@ -288,6 +300,7 @@ export class GossipNode {
         clearTimeout(timer);
         host.onSettle = null;
         host.onClose = null;
+        host.log.info("leave", { isSpread }, isSpread ? "left, and the others know" : "left; not all may know yet");
         resolve(isSpread);
       };
       host.onSettle = () => {
@@ -362,14 +375,4 @@ function checkPayload(payload: Uint8Array): void {
 
 function badArgument(name: string, problem: string, remedy: string): Error {
   return tattlerError("TATTLER_ARGUMENT_INVALID", [name, problem, remedy]);
-}
-
-function readCounters(driver: Driver, host: Host): Record<CounterName, number> {
-  const perEndpoint = loadAddon().layout.countersPerEndpoint;
-  const first = host.endpoint.index * perEndpoint;
-  const counters: Partial<Record<CounterName, number>> = {};
-  for (let i = 0; i < perEndpoint; i++) {
-    counters[Counter[i] as CounterName] = Number(driver.counters[first + i]);
-  }
-  return counters as Record<CounterName, number>;
 }

@@ -128,6 +128,25 @@ export interface GossipOptions {
   readonly maxMessageBytes?: number;
   /** How long leave() waits for the leave to spread. Default 5,000. */
   readonly leaveTimeoutMs?: number;
+  /**
+   * Members of which history() and explain() know the last accusations: those accused most recently, at 140 bytes each.
+   * Range 1 to 65,536; 0: none. Default 1,024.
+   */
+  readonly historyMembers?: number;
+  /** Where the node logs, such as pino(). What it throws changes nothing. Default: nowhere. */
+  readonly logger?: Logger;
+}
+
+/**
+ * The part of pino's interface that a node uses; pino's own loggers fit. Each line has a code in the field `event`, the
+ * node's name in `node`, and further fields of stable names; README.md lists the codes. Never a key or a payload.
+ */
+export interface Logger {
+  trace(fields: object, message: string): void;
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
 }
 
 export type Profile = "lan" | "wan" | "local";

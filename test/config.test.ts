@@ -36,6 +36,7 @@ const table = [
   ["maxExchangeBytes", 67_108_864, 67_108_864, 67_108_864, 131_072, 1_073_741_824, false],
   ["maxMessageBytes", 4_194_304, 4_194_304, 4_194_304, 1, 67_108_864, false],
   ["leaveTimeoutMs", 5000, 5000, 5000, 0, hour, false],
+  ["historyMembers", 1024, 1024, 1024, 1, 65_536, true],
 ] as const;
 
 const flags = ["validateNames", "tcpPing", "compression", "verifyIncoming", "encryptOutgoing"] as const;
@@ -103,7 +104,7 @@ describe("the presets (M-040 to M-075)", () => {
   it("cover every option there is", () => {
     const others = ["name", "profile", "bind", "advertise", "allow", "cluster", "keys", "meta", "seed", "backend"];
     const names = [...table.map(([option]) => option), ...others, ...flags, "messageShare"];
-    names.push("keyringFile", "applicationVersion");
+    names.push("keyringFile", "applicationVersion", "logger");
     expect([...optionNames].sort()).toEqual([...names, "passphrase"].sort());
     expect(Object.keys(resolve()).sort()).toEqual(names.sort());
   });

@@ -1,10 +1,19 @@
 import { randomBytes } from "node:crypto";
 import { type Config, isFitName } from "../config.js";
-import type { Delegates, Member, MemberClaim, MemberStateName, Message, NodeEvents } from "../delegates.js";
+import type {
+  AccusedMember,
+  Conflict,
+  Delegates,
+  Member,
+  MemberClaim,
+  MemberStateName,
+  Message,
+  NodeEvents,
+} from "../delegates.js";
 import { tattlerError } from "../errors.js";
 import { Random } from "../random.js";
 import type { Effects } from "../swim/effects.js";
-import type { MemberEvent } from "../swim/events.js";
+import { EventKind, type MemberEvent } from "../swim/events.js";
 import { Swim } from "../swim/swim.js";
 import type { AddressHandle, Endpoint, MemberHandle } from "../wire/addon.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
@@ -14,11 +23,16 @@ import type { MemberRecord } from "../wire/records.js";
 import { unknownVersions } from "../wire/versions.js";
 import { formatAddress, formatIp } from "./address.js";
 import type { AllowList } from "./allow_list.js";
+import { readCounters } from "./counters.js";
 import type { Driver, Hosted } from "./driver.js";
+import { DropWatch } from "./drops.js";
+import { Log, logFailure, logRefusal } from "./log.js";
+import { Past } from "./past.js";
 import { Payloads } from "./payloads.js";
 import { Pings } from "./pings.js";
 import type { Streams, SyncReply } from "./streams.js";
 import { rangesOf, versionMismatch, versionsOfConfig } from "./versions.js";
+import { evidenceName, Witness } from "./witness.js";
 
 /** Tells user code what happened. Called only while no core is at work. */
 export type Emit = <E extends keyof NodeEvents>(event: E, detail: NodeEvents[E]) => void;
@@ -45,6 +59,9 @@ export class Host implements Hosted {
   readonly swim: Swim;
   readonly payloads: Payloads;
   readonly pings: Pings;
+  readonly log: Log;
+  readonly past: Past;
+  readonly witness: Witness;
   /** Called after every turn that touched the node. */
   onSettle: (() => void) | null = null;
   onClose: (() => void) | null = null;
@@ -59,6 +76,10 @@ export class Host implements Hosted {
     this.#parts = parts;
     this.endpoint = endpoint;
     this.payloads = new Payloads(endpoint, self, randomBytes(4).readUInt32LE(), config.queueRecords);
+    this.log = new Log(config.logger, config.name);
+    const { hub } = parts.driver;
+    this.past = new Past({ directory: hub, nowMs: () => hub.nowMs(), maxMembers: config.historyMembers });
+    this.witness = this.#makeWitness();
     const seed = config.seed ?? randomBytes(6).readUIntLE(0, 6);
     const identity = { handle: self, address: selfAddress, meta: config.meta, versions: versionsOfConfig(config) };
     this.swim = new Swim(config, identity, this.#effects(), new Random(seed));
@@ -111,7 +132,9 @@ export class Host implements Hosted {
     for (let i = 0; i < pending.length && !this.isClosed; i++) this.asks(pending[i] as () => void, undefined);
     pending.length = 0;
     this.#isSettling = false;
-    if (!this.isClosed) this.onSettle?.();
+    if (this.isClosed) return;
+    this.witness.settle();
+    this.onSettle?.();
   }
 
   handleReliableMessage(from: string, payload: Uint8Array): void {
@@ -162,7 +185,11 @@ export class Host implements Hosted {
   /** Tells the user of an error, in its turn. */
   report(thrown: unknown): void {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-    this.#parts.driver.perform(this, () => this.later(() => this.#parts.emit("error", error)));
+    const tell = (): void => {
+      this.log.error("delegate_error", { err: error }, "a delegate failed; nothing has changed by that");
+      this.#parts.emit("error", error);
+    };
+    this.#parts.driver.perform(this, () => this.later(tell));
   }
 
   // --- snapshots
@@ -201,20 +228,47 @@ export class Host implements Hosted {
       mayBeAt: (ip) => allow === null || allow.allows(ip),
       notify: (event) => this.#notify(event),
       notifyConflict: (member, claimedBy) => this.#notifyConflict(member, claimedBy),
+      observer: this.witness,
     };
+  }
+
+  #makeWitness(): Witness {
+    const { config, driver, endpoint, streams, self } = this.#parts;
+    const drops = new DropWatch({
+      counters: () => readCounters(driver, endpoint),
+      streams: streams.stats,
+      unknownOrigins: () => this.payloads.unknownOrigins,
+    });
+    const later = (call: () => void): void => this.later(call);
+    const { log, past } = this;
+    return new Witness({ node: config.name, self, directory: driver.hub, log, drops, past, later });
   }
 
   #notify(event: MemberEvent): void {
     const member = this.snapshot(event.member);
-    this.later(() => this.#parts.emit(event.kind, member));
+    const isAccused = event.kind === EventKind.suspect || event.kind === EventKind.fail;
+    const detail = isAccused ? this.#accused(member, event) : member;
+    this.later(() => {
+      this.witness.memberEvent(event.kind, detail);
+      this.#parts.emit(event.kind, detail as AccusedMember);
+    });
+  }
+
+  #accused(member: Member, { from, evidence }: MemberEvent): AccusedMember {
+    const accusedBy = from === 0 ? "" : this.#parts.driver.hub.nameOf(from);
+    return Object.freeze({ ...member, accusedBy, evidence: evidenceName(evidence) });
   }
 
   #notifyConflict(member: MemberHandle, claimedBy: AddressHandle): void {
     const { delegates, driver } = this.#parts;
+    const conflictOf = (): Conflict => ({
+      name: driver.hub.nameOf(member),
+      address: this.addressText(this.swim.roster.addressOf(member)),
+      claimedBy: this.addressText(claimedBy),
+    });
+    this.witness.conflict(driver.hub.nowMs(), conflictOf);
     if (delegates.onConflict === undefined) return;
-    const name = driver.hub.nameOf(member);
-    const address = this.addressText(this.swim.roster.addressOf(member));
-    const conflict = { name, address, claimedBy: this.addressText(claimedBy) };
+    const conflict = conflictOf();
     this.later(() => delegates.onConflict?.(conflict));
   }
 
@@ -231,14 +285,15 @@ export class Host implements Hosted {
     let reply: SyncReply;
     try {
       reply = await streams.sync(host, port, request);
-    } catch {
-      // Counted; the next sync takes another member.
-      if (!this.isClosed) driver.perform(this, () => this.swim.handleSyncFailed());
-      return;
+    } catch (error) {
+      if (this.isClosed) return;
+      // The next sync takes another member.
+      driver.perform(this, () => this.swim.handleSyncFailed());
+      return logFailure(this.log, "sync_failed", host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, error);
     }
     if (this.isClosed) return;
     const accepted = this.vet(reply.peer, reply.records, false);
-    if (typeof accepted === "string") return;
+    if (typeof accepted === "string") return logRefusal(this.log, reply.peer, accepted);
     driver.perform(this, (nowMs) => this.merge(nowMs, reply.peer, accepted, reply.userState, false));
   }
 

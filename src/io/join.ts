@@ -5,6 +5,7 @@ import { TattlerError, tattlerError } from "../errors.js";
 import { Random } from "../random.js";
 import type { MemberRecord } from "../wire/records.js";
 import { formatAddress, formatIp } from "./address.js";
+import { type Log, logFailure } from "./log.js";
 import type { OpenedNode } from "./open.js";
 import { isReachedAt, type NameServer, type ResolvedAddress, type ResolveOptions, resolve } from "./resolve.js";
 import { type JoinTarget, parseTarget, resolveService } from "./service.js";
@@ -58,10 +59,20 @@ export async function joinAll(
   const { attempts } = await new Join(node, config, request).through(targets);
   const joined = attempts.filter((attempt) => attempt.outcome === "joined").length;
   const failures = attempts.filter((attempt) => attempt.outcome === "failed");
+  logJoin(node.host.log, attempts, joined);
   if (joined > 0 || failures.length === 0) return { joined, attempts };
   if (request.signal?.aborted) throw tattlerError("TATTLER_ABORTED", ["the join"], request.signal.reason);
   const reasons = failures.map(({ address, error }) => `${address}: ${error?.message ?? "unknown"}`);
   throw tattlerError("TATTLER_JOIN_FAILED", [reasons.join(" | ")], failures[0]?.error);
+}
+
+function logJoin(log: Log, attempts: readonly JoinAttempt[], joined: number): void {
+  for (const { address, outcome, error } of attempts) {
+    if (outcome === "failed") logFailure(log, "join_failed", address, error);
+  }
+  const peers = attempts.filter(({ outcome }) => outcome === "joined").map(({ peer }) => peer);
+  const tried = attempts.length;
+  log.info("join", { joined, tried, peers }, `joined through ${joined} of ${tried} addresses`);
 }
 
 /** One call of join(): services become hosts, hosts addresses, and each address is contacted once. */

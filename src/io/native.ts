@@ -17,6 +17,8 @@ const maxSockets = 8192;
 /** Of a manual hub, which has none: a simulation is larger than what one process serves. */
 const maxSimulated = 65_536;
 const maxDatagramBytes = 65_535;
+/** What native/udp_socket.cc asks of the system for each socket. */
+export const receiveBufferBytes = 2 * 2 ** 20;
 
 let loaded: Addon | null = null;
 

@@ -7,7 +7,8 @@ import { formatAddress, formatIp, parseAddress, parseIp } from "./address.js";
 import { AllowList } from "./allow_list.js";
 import { acquireDriver, type Driver, releaseDriver } from "./driver.js";
 import { type Emit, Host } from "./host.js";
-import { loadAddon } from "./native.js";
+import { logRefusal } from "./log.js";
+import { backendOf, loadAddon, receiveBufferBytes } from "./native.js";
 import { chooseAdvertiseIp, resolve } from "./resolve.js";
 import { type FrameSealer, Streams, type SyncAnswer } from "./streams.js";
 import { warnOfPublicPlaintext } from "./warning.js";
@@ -83,8 +84,29 @@ export async function openNode(
   warnOfPublicPlaintext(advertised.ip, advertised.port || endpoint.port, keyring !== null && config.encryptOutgoing);
   driver.add(host);
   driver.perform(host, (nowMs) => host.swim.start(nowMs));
+  const addresses = { bound: formatAddress(bound.ip, endpoint.port), advertised: host.addressText(selfAddress) };
+  logStart(config, host, addresses, keyring !== null);
   const close = (): Promise<void> => closeNode(config, driver, host, streams, { self, selfAddress });
   return { host, driver, streams, self, port: endpoint.port, boundIp: bound.ip, allow, close };
+}
+
+function logStart(
+  config: Config,
+  host: Host,
+  addresses: { bound: string; advertised: string },
+  hasKeys: boolean,
+): void {
+  const { log, endpoint } = host;
+  const isEncrypted = hasKeys && config.encryptOutgoing;
+  const { bound, advertised } = addresses;
+  const { profile } = config;
+  const fields = { address: bound, advertised, isEncrypted, backend: backendOf(config.backend), profile };
+  log.info("start", fields, `listening on ${bound}, known to others as ${advertised}`);
+  const grantedBytes = endpoint.receiveBufferBytes;
+  if (grantedBytes >= receiveBufferBytes) return;
+  const remedy = `allow more: sysctl -w net.core.rmem_max=${receiveBufferBytes}`;
+  const message = `the system grants a receive buffer of ${grantedBytes} bytes only, bursts may be lost; ${remedy}`;
+  log.warn("receive_buffer_small", { grantedBytes, wantedBytes: receiveBufferBytes, remedy }, message);
 }
 
 async function closeNode(
@@ -101,12 +123,14 @@ async function closeNode(
   driver.remove(host);
   host.endpoint.close();
   host.swim.stop();
+  host.past.clear();
   driver.hub.releaseAddress(handles.selfAddress);
   driver.hub.release(handles.self);
   try {
     await streams.close();
   } finally {
     releaseDriver(config.backend);
+    host.log.info("close", {}, "closed");
   }
 }
 
@@ -198,7 +222,10 @@ function answerSync(
 ): SyncAnswer {
   if (host === null || host.isClosed) return { refuse: "the node is starting or closing" };
   const accepted = host.vet(peer, records, join);
-  if (typeof accepted === "string") return { refuse: accepted };
+  if (typeof accepted === "string") {
+    logRefusal(host.log, peer, accepted);
+    return { refuse: accepted };
+  }
   const merge = (): void => {
     if (!host.isClosed) driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
   };

@@ -1,6 +1,7 @@
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import type { PackedVersions } from "../wire/versions.js";
 import type { MemberEvent } from "./events.js";
+import type { Observer } from "./observer.js";
 
 /**
  * The single outlet of the protocol core. Production, the in-memory transport and the simulator are three
@@ -19,6 +20,8 @@ export interface Effects {
   mayBeCalled?(name: string): boolean;
   /** Another address claims the name of a known member (M-170). */
   notifyConflict?(member: MemberHandle, claimedBy: AddressHandle): void;
+  /** For logs, diagnostics and history; nobody by default. */
+  readonly observer?: Observer | undefined;
 }
 
 /** Best effort. A false return means the datagram was dropped here; the core treats it like loss. */

@@ -1,4 +1,5 @@
 import type { MemberHandle } from "../wire/addon.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
 
 export const EventKind = {
   join: "join",
@@ -19,4 +20,11 @@ export interface MemberEvent {
   readonly from: MemberHandle;
   /** Evidence of the accusation, for suspect and fail. */
   readonly evidence: number;
+}
+
+/** What an alive is to the application, which knew the member in the state `told`; null: nothing new. */
+export function eventOfAlive(told: MemberState, changed: boolean): EventKind | null {
+  if (told === MemberState.dead) return EventKind.recover;
+  if (told === MemberState.left) return EventKind.join;
+  return changed ? EventKind.update : null;
 }

@@ -5,7 +5,8 @@ import type { AliveView } from "../wire/records.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
-import { EventKind } from "./events.js";
+import { EventKind, eventOfAlive } from "./events.js";
+import { Gate } from "./gate.js";
 import type { Hearing } from "./hearing.js";
 import {
   aliveJump,
@@ -16,9 +17,9 @@ import {
   stateOfClaim,
   supersedes,
 } from "./member.js";
+import { Seen, unheardOf } from "./observer.js";
 import type { Roster } from "./roster.js";
 import { expectedConfirmations, type Suspicions, suspicionMinMs } from "./suspicion.js";
-import { judgeVersions, VersionVerdict } from "./versions.js";
 
 export interface MembershipConfig {
   readonly suspicionMult: number;
@@ -56,13 +57,7 @@ export class Membership {
   refutations = 0;
   suspicionsRaised = 0;
   conflicts = 0;
-  /** Alives that were dropped for their versions. */
-  incompatible = 0;
-  impossible = 0;
-  /** Claims of an address where no member may be. */
-  disallowed = 0;
-  /** Claims of a name that no member may have. */
-  misnamed = 0;
+  readonly gate: Gate;
 
   readonly #config: MembershipConfig;
   readonly #self: Self;
@@ -71,7 +66,7 @@ export class Membership {
   readonly #awareness: Awareness;
   readonly #hearing: Hearing;
   readonly #effects: Effects;
-  readonly #ip = new Uint8Array(16);
+  readonly #seen: Seen;
   #announcedSize = -1;
 
   constructor(config: MembershipConfig, self: Self, parts: MembershipParts) {
@@ -82,6 +77,8 @@ export class Membership {
     this.#awareness = parts.awareness;
     this.#hearing = parts.hearing;
     this.#effects = parts.effects;
+    this.#seen = new Seen(parts);
+    this.gate = new Gate(config.metaMaxBytes, self, parts.effects);
   }
 
   /** Puts ourselves on the roster and tells the cluster. */
@@ -108,9 +105,8 @@ export class Membership {
   /** An alive from a datagram (`alive.ringIndex` >= 0) or a sync. `subject` is 0 when its name is new. */
   handleAlive(nowMs: number, subject: MemberHandle, incarnation: number, alive: AliveView): void {
     if (incarnation === 0) return; // E-09: a ghost
-    const meta = alive.meta();
-    if (this.#isTooLong(meta) || !this.#takesVersions(subject, alive.versions())) return;
-    const address = this.#addressOf(alive);
+    if (!this.gate.takesMeta(alive.meta()) || !this.gate.takesVersions(subject, alive.versions())) return;
+    const address = this.gate.addressOf(alive);
     if (address === 0) return;
     if (!this.#roster.has(subject)) this.#admit(nowMs, address, incarnation, alive, MemberState.alive);
     else if (subject === this.#self.handle) this.#hearOfSelf(nowMs, address, incarnation, alive);
@@ -121,7 +117,7 @@ export class Membership {
   handleSuspect(nowMs: number, accusation: Accusation): void {
     const { subject, incarnation } = accusation;
     if (!this.#roster.has(subject)) return;
-    if (subject === this.#self.handle) return this.#refute(nowMs, incarnation);
+    if (subject === this.#self.handle) return this.#refute(nowMs, accusation);
     const isSuspect = this.#roster.stateOf(subject) === MemberState.suspect;
     if (isSuspect) return this.#confirm(nowMs, accusation);
     if (!supersedes(Claim.suspect, incarnation, this.#roster.stateOf(subject), this.#roster.incarnationOf(subject)))
@@ -132,12 +128,13 @@ export class Membership {
   handleDeath(nowMs: number, accusation: Accusation): void {
     const { subject, from, incarnation } = accusation;
     if (!this.#roster.has(subject)) return;
-    if (subject === this.#self.handle) return this.#refute(nowMs, incarnation);
+    if (subject === this.#self.handle) return this.#refute(nowMs, accusation);
     const claim = from === subject ? Claim.farewell : Claim.death;
     const before = this.#roster.stateOf(subject);
     if (!supersedes(claim, incarnation, before, this.#roster.incarnationOf(subject))) return;
     this.#suspicions.end(subject);
     this.#roster.become(subject, stateOfClaim(claim), incarnation, nowMs);
+    this.#seen.state(nowMs, before, subject, from, accusation.evidence);
     this.#spread(accusation, Claim.death);
     this.#announceSize();
     if (before === stateOfClaim(claim) || this.#roster.isHearsay(subject)) return;
@@ -147,8 +144,8 @@ export class Membership {
 
   /** Records a member that others know as dead or left, so that an old alive cannot revive it (E-12). No event. */
   admitGone(nowMs: number, state: MemberState, alive: AliveView, incarnation: number): void {
-    if (incarnation === 0 || this.#isTooLong(alive.meta())) return;
-    const address = this.#addressOf(alive);
+    if (incarnation === 0 || !this.gate.takesMeta(alive.meta())) return;
+    const address = this.gate.addressOf(alive);
     if (address === 0) return;
     this.#admit(nowMs, address, incarnation, alive, state);
     this.#effects.directory.releaseAddress(address);
@@ -174,46 +171,21 @@ export class Membership {
   leave(nowMs: number): void {
     const { handle, incarnation } = this.#self;
     this.#self.isLeaving = true;
+    const before = this.#roster.stateOf(handle);
     this.#roster.become(handle, MemberState.left, incarnation, nowMs);
+    this.#seen.state(nowMs, before, handle, handle, Evidence.farewell);
     this.#effects.broadcasts.queueDeath(handle, handle, incarnation, Evidence.farewell);
     this.#announceSize();
   }
 
-  #isTooLong(meta: Uint8Array | null): boolean {
-    return meta !== null && meta.length > this.#config.metaMaxBytes;
-  }
-
-  /** What of our own comes back to us is not judged: the answer to a former life is a new incarnation. */
-  #takesVersions(subject: MemberHandle, versions: PackedVersions): boolean {
-    const verdict = judgeVersions(this.#self.versions, versions);
-    if (verdict === VersionVerdict.impossible) this.impossible++;
-    else if (verdict === VersionVerdict.incompatible && subject !== this.#self.handle) this.incompatible++;
-    else return true;
-    return false;
-  }
-
-  /** Takes a reference on the address of the record; 0 when no member may be there. */
-  #addressOf(alive: AliveView): AddressHandle {
-    const port = alive.ip(this.#ip);
-    if (this.#effects.mayBeAt?.(this.#ip) === false) {
-      this.disallowed++;
-      return 0;
-    }
-    return this.#effects.directory.internAddress(this.#ip, port);
-  }
-
   #admit(nowMs: number, address: AddressHandle, incarnation: number, alive: AliveView, state: MemberState): void {
-    const name = alive.name();
-    if (this.#effects.mayBeCalled?.(name) === false) {
-      this.misnamed++;
-      return;
-    }
-    const member = this.#effects.directory.intern(name);
+    const member = this.gate.memberNamed(alive.name());
     if (member === 0) return;
     if (!this.#roster.has(member)) {
       this.#roster.add(member, address, state, incarnation, nowMs);
       this.#roster.setMeta(member, alive.meta());
       this.#roster.setVersions(member, alive.versions());
+      this.#seen.state(nowMs, unheardOf, member, 0, Evidence.hearsay);
       if (state !== MemberState.alive) this.#roster.noteHearsay(member);
       else {
         this.#announceSize();
@@ -244,6 +216,7 @@ export class Membership {
     this.#suspicions.end(subject);
     if (moved) this.#roster.moveTo(subject, address);
     this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
+    this.#seen.state(nowMs, before, subject, 0, Evidence.hearsay);
     const changed = this.#takeDetails(subject, alive);
     this.#spreadAlive(subject, alive);
     this.#announceSize();
@@ -291,13 +264,14 @@ export class Membership {
   }
 
   /** M-172. */
-  #refute(nowMs: number, accused: number): void {
+  #refute(nowMs: number, { from, incarnation, evidence }: Accusation): void {
     if (this.#self.isLeaving) return;
-    const ahead = incarnationDistance(this.#self.incarnation, accused);
+    const ahead = incarnationDistance(this.#self.incarnation, incarnation);
     if (ahead < 0 || ahead > refutationJump) return;
     this.refutations++;
     this.#awareness.apply(1);
-    this.#raiseIncarnation(nowMs, accused);
+    this.#raiseIncarnation(nowMs, incarnation);
+    this.#effects.observer?.refuted(nowMs, from, incarnation, evidence, this.#self.incarnation);
   }
 
   #raiseIncarnation(nowMs: number, atLeast: number): void {
@@ -310,8 +284,11 @@ export class Membership {
   #suspect(nowMs: number, accusation: Accusation): void {
     const { subject, from, incarnation } = accusation;
     const told = this.#toldState(subject);
+    const before = this.#roster.stateOf(subject);
     this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
     this.#startSuspicion(nowMs, subject, from);
+    this.#seen.state(nowMs, before, subject, from, accusation.evidence);
+    this.#seen.suspicion(nowMs, accusation);
     this.suspicionsRaised++;
     this.#spread(accusation, Claim.suspect);
     this.#announceSize();
@@ -330,11 +307,14 @@ export class Membership {
       this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
       this.#suspicions.end(subject);
       this.#startSuspicion(nowMs, subject, from);
+      this.#seen.suspicion(nowMs, accusation);
       return this.#spread(accusation, Claim.suspect);
     }
     // Hearsay of a state sync is somebody's summary, not an observation of its own (E-11).
     const isNew = accusation.evidence !== Evidence.hearsay && this.#suspicions.confirm(subject, from);
-    if (isNew) this.#spread(accusation, Claim.suspect); // M-117
+    if (!isNew) return;
+    this.#seen.suspicion(nowMs, accusation);
+    this.#spread(accusation, Claim.suspect); // M-117
   }
 
   #startSuspicion(nowMs: number, subject: MemberHandle, from: MemberHandle): void {
@@ -381,12 +361,6 @@ export interface MembershipParts {
   readonly awareness: Awareness;
   readonly hearing: Hearing;
   readonly effects: Effects;
-}
-
-function eventOfAlive(told: MemberState, changed: boolean): EventKind | null {
-  if (told === MemberState.dead) return EventKind.recover;
-  if (told === MemberState.left) return EventKind.join;
-  return changed ? EventKind.update : null;
 }
 
 function isSame(known: Uint8Array, given: Uint8Array | null): boolean {

@@ -5,6 +5,7 @@ import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
 import type { Hearing } from "./hearing.js";
 import type { Accusation } from "./membership.js";
+import { ProbeEnd } from "./observer.js";
 import type { Roster } from "./roster.js";
 
 export interface ProbeConfig {
@@ -82,6 +83,7 @@ export class Probe {
     this.#helpersAsked = 0;
     // Two members cannot tell deafness from the other's death (ARCHITECTURE 5.2).
     if (roster.liveCount >= leastToBeDeaf) hearing.notePing(nowMs);
+    this.#parts.effects.observer?.probeStarted(target, awareness.score);
     this.#ping();
   }
 
@@ -95,10 +97,14 @@ export class Probe {
   handleAck(receivedAtMs: number, from: MemberHandle, seq: number): number {
     if (!this.isInFlight || seq !== this.#seq) return -1;
     const isDirect = from === this.#target && this.#escalateAtMs !== idle;
-    const rttMs = receivedAtMs - this.#sentAtMs;
-    this.#parts.awareness.apply(-1);
-    this.#end();
+    const how = from === this.#target ? ProbeEnd.direct : ProbeEnd.indirect;
+    const rttMs = this.#succeed(receivedAtMs, how);
     return isDirect ? rttMs : -1;
+  }
+
+  /** The target answered over TCP. */
+  handleStreamAck(receivedAtMs: number, seq: number): void {
+    if (this.isInFlight && seq === this.#seq) this.#succeed(receivedAtMs, ProbeEnd.tcp);
   }
 
   /** A helper could not reach the target either, but is there itself. */
@@ -109,6 +115,19 @@ export class Probe {
   /** The target's host says that nobody listens: do not wait for the time-out to ask others. */
   handleRefused(nowMs: number, member: MemberHandle): void {
     if (member === this.#target && this.#escalateAtMs !== idle) this.#escalate(nowMs);
+  }
+
+  #succeed(atMs: number, how: ProbeEnd): number {
+    const rttMs = atMs - this.#sentAtMs;
+    const target = this.#target;
+    this.#parts.awareness.apply(-1);
+    this.#end();
+    this.#tell(target, how, rttMs);
+    return rttMs;
+  }
+
+  #tell(target: MemberHandle, how: ProbeEnd, rttMs = -1): void {
+    this.#parts.effects.observer?.probeEnded(target, how, rttMs, this.#parts.awareness.score);
   }
 
   #ping(): void {
@@ -128,7 +147,7 @@ export class Probe {
     this.#verdictAtMs += Math.max(0, nowMs - this.#escalateAtMs);
     this.#escalateAtMs = idle;
     const { roster, effects, self } = this.#parts;
-    if (!roster.isLive(this.#target)) return this.#end();
+    if (!roster.isLive(this.#target)) return this.#giveUp();
     const address = roster.addressOf(this.#target);
     const isHelper = (member: MemberHandle): boolean =>
       member !== self && member !== this.#target && roster.stateOf(member) === MemberState.alive;
@@ -150,14 +169,21 @@ export class Probe {
     if (roster.liveCount >= leastToBeDeaf && hearing.isDeaf(nowMs)) {
       this.inconclusive++;
       awareness.apply(1);
-      return;
+      return this.#tell(target, ProbeEnd.inconclusive);
     }
     this.failed++;
     // M-112: helpers that sent a nack prove that we hear; silent ones are a sign against ourselves.
     awareness.apply(this.#helpersAsked > 0 ? silentHelpers : 1);
+    this.#tell(target, ProbeEnd.failed);
     if (!roster.isLive(target)) return;
     const incarnation = roster.incarnationOf(target);
     this.#parts.accuse(nowMs, { subject: target, from: self, incarnation, evidence: Evidence.timeout, ringIndex: -1 });
+  }
+
+  #giveUp(): void {
+    const target = this.#target;
+    this.#end();
+    this.#tell(target, ProbeEnd.gone);
   }
 
   #end(): void {

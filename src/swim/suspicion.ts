@@ -66,6 +66,10 @@ export class Suspicions {
     if (this.#byMember.delete(member)) this.#isStale = true;
   }
 
+  of(member: MemberHandle): Suspicion | undefined {
+    return this.#byMember.get(member);
+  }
+
   /** Earliest expiry in hearing time, Infinity when nobody is suspected. */
   earliestHeardMs(): number {
     if (this.#isStale) {
@@ -98,11 +102,16 @@ export interface SuspicionTiming {
   readonly expected: number;
 }
 
-function confirmationsOf(suspicion: Suspicion): number {
+export function confirmationsOf(suspicion: Suspicion): number {
   return suspicion.accusers.size - 1;
 }
 
-function expiryHeardMs(suspicion: Suspicion): number {
+/** From its start, as its confirmations have it now. */
+export function timeoutMsOf(suspicion: Suspicion): number {
   const { expected, minMs, maxMs } = suspicion;
-  return suspicion.startedHeardMs + suspicionTimeoutMs(confirmationsOf(suspicion), expected, minMs, maxMs);
+  return suspicionTimeoutMs(confirmationsOf(suspicion), expected, minMs, maxMs);
+}
+
+function expiryHeardMs(suspicion: Suspicion): number {
+  return suspicion.startedHeardMs + timeoutMsOf(suspicion);
 }

@@ -73,7 +73,7 @@ export class Swim {
     this.#random = random;
     const roster = new Roster(effects.directory, random.child());
     this.roster = roster;
-    const awareness = new Awareness(config.awarenessMaxMultiplier);
+    const awareness = new Awareness(config.awarenessMaxMultiplier, effects);
     this.#awareness = awareness;
     const hearing = new Hearing(config.deafLimitMs);
     this.#hearing = hearing;
@@ -232,7 +232,7 @@ export class Swim {
 
   /** The probed member answered over TCP: alive, but UDP may be blocked (M-108). */
   handleStreamAck(receivedAtMs: number, seq: number): void {
-    this.#probe.handleAck(receivedAtMs, 0, seq);
+    this.#probe.handleStreamAck(receivedAtMs, seq);
   }
 
   /** A peer's state, from either end of a sync. */
@@ -300,10 +300,10 @@ export class Swim {
       refutations: this.#membership.refutations,
       suspicionsRaised: this.#membership.suspicionsRaised,
       conflicts: this.#membership.conflicts,
-      incompatibleVersions: this.#membership.incompatible,
-      impossibleVersions: this.#membership.impossible,
-      disallowed: this.#membership.disallowed,
-      misnamed: this.#membership.misnamed,
+      incompatibleVersions: this.#membership.gate.incompatible,
+      impossibleVersions: this.#membership.gate.impossible,
+      disallowed: this.#membership.gate.disallowed,
+      misnamed: this.#membership.gate.misnamed,
       errandsRefused: this.#errands.refused,
       syncsMerged: this.#sync.merged,
       syncsFailed: this.#syncsFailed,
