@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <mutex>
-#include <vector>
 
 #include "types.h"
 
@@ -18,23 +18,26 @@ class AckPayload {
 
   bool set(Bytes payload) {
     if (payload.size() > kMaxAckPayloadBytes) return false;
+    auto fresh = payload.empty() ? nullptr : std::make_unique<Copy>();
+    if (fresh) std::ranges::copy(payload, fresh->begin());
     const std::lock_guard lock(mutex_);
-    bytes_.assign(payload.begin(), payload.end());
-    size_.store(bytes_.size(), std::memory_order_release);
+    bytes_.swap(fresh);
+    size_.store(payload.size(), std::memory_order_release);
     return true;
   }
 
-  // A copy, so that the lock is held for no longer than that takes.
+  // A copy, so that neither thread holds the lock for longer than that takes.
   Bytes copyTo(Copy& out) const {
     if (size_.load(std::memory_order_acquire) == 0) return {};
     const std::lock_guard lock(mutex_);
-    std::ranges::copy(bytes_, out.begin());
-    return {out.data(), bytes_.size()};
+    if (!bytes_) return {};
+    out = *bytes_;
+    return {out.data(), size_.load(std::memory_order_relaxed)};
   }
 
  private:
   mutable std::mutex mutex_;
-  std::vector<uint8_t> bytes_;
+  std::unique_ptr<Copy> bytes_;  // not there on most nodes
   std::atomic<size_t> size_{0};
 };
 

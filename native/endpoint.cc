@@ -40,7 +40,7 @@ Endpoint::Endpoint(uint32_t index, EndpointConfig config, EndpointParts parts, C
       envelope_(config_.cluster, config_.keyring != nullptr),
       io_{KeyView(config_.keyring), &parts_.ioCiphers},
       streams_{KeyView(config_.keyring), &parts_.streamCiphers},
-      parser_(parts_.interner, parts_.ring, parts_.limiter),
+      parser_(parts_.interner, parts_.ring, parts_.limiter, parts_.lastAddress),
       queue_(queueOptions(config_, parts_.interner)) {
   parts_.interner.retain(config_.self);
 }

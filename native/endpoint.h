@@ -39,6 +39,7 @@ struct EndpointParts {
   CipherCache& ioCiphers;      // I/O thread
   CipherCache& streamCiphers;  // JS thread
   PingLimiter& limiter;        // I/O thread
+  std::vector<AddressHandle>& lastAddress;  // I/O thread
 };
 
 // Whether the bytes are a sound wire::Frame.

@@ -67,6 +67,7 @@ bool Envelope::isOwn(uint64_t bootId) const {
 
 size_t Envelope::seal(SealingView& view, Bytes body, Bytes context, uint8_t* out) {
   if (context.size() > kMaxContextBytes) return 0;
+  view.refresh();
   const bool isSealing = seals_.load(std::memory_order_relaxed);
   const KeyPtr* key = view.keys.primary();
   if (isSealing && !key) return 0;
@@ -123,6 +124,7 @@ std::variant<Envelope::Opened, wire::Counter> Envelope::open(SealingView& view, 
     std::memcpy(out, body.data(), body.size());
     return Opened{body.size(), header.bootId, header.counter};
   }
+  view.refresh();
   const KeyPtr* key = view.keys.find(header.keyId);
   if (!key) return wire::Counter_dropUnknownKey;
   const Nonce nonce = nonceOf(datagram.data());

@@ -15,6 +15,11 @@ namespace tattler {
 struct SealingView {
   KeyView keys;
   CipherCache* ciphers;
+
+  // Before every use: a key that was removed is forgotten with the next packet.
+  void refresh() {
+    if (keys.refresh()) ciphers->purge();
+  }
 };
 
 class Envelope {

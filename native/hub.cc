@@ -73,7 +73,7 @@ Hub::OpenResult Hub::open(EndpointConfig config) {
   std::fill_n(counters, static_cast<size_t>(wire::Counter_count), uint64_t{0});
   options_.heardMs[*index] = 0;
   const EndpointParts parts{interner_, ring_, transmit_, composer_, ioCiphers_, streamCiphers_,
-                            limiter_};
+                            limiter_, lastAddress_};
   result.endpoint = std::make_shared<Endpoint>(*index, std::move(config), parts,
                                                Counters(counters), options_.heardMs + *index);
   endpoints_[*index] = result.endpoint;

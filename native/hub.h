@@ -78,6 +78,7 @@ class Hub {
   CipherCache ioCiphers_;
   CipherCache streamCiphers_;
   PingLimiter limiter_;  // I/O thread
+  std::vector<AddressHandle> lastAddress_;  // I/O thread, by member
   std::unique_ptr<IoThread> io_;
   std::vector<std::shared_ptr<Endpoint>> endpoints_;
   // Indices are reused only when no record in the ring names the old endpoint.

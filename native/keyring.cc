@@ -33,6 +33,8 @@ const EVP_CIPHER* cipherFor(size_t keyBytes) {
 
 int length(Bytes bytes) { return static_cast<int>(bytes.size()); }
 
+// Of a hub: one for the I/O thread, one for streams. A key that only they hold is in no ring.
+constexpr long kCaches = 2;
 // Entries of removed keys beyond this many are purged even if nothing asked for it.
 constexpr size_t kCachedKeys = 64;
 
@@ -102,22 +104,20 @@ std::vector<KeyPtr> Keyring::keys() const {
   return keys_;
 }
 
-void KeyView::refresh() {
+bool KeyView::refresh() {
+  if (!ring_) return false;
   const uint64_t version = ring_->version();
-  if (version == version_) return;
+  if (version == version_) return false;
   keys_ = ring_->keys();
   version_ = version;
+  return true;
 }
 
 const KeyPtr* KeyView::primary() {
-  if (!ring_) return nullptr;
-  refresh();
   return keys_.empty() ? nullptr : &keys_.front();
 }
 
 const KeyPtr* KeyView::find(KeyId id) {
-  if (!ring_) return nullptr;
-  refresh();
   for (const KeyPtr& key : keys_) {
     if (key->id() == id) return &key;
   }
@@ -136,7 +136,7 @@ void CipherCache::drop(Entry& entry) {
 
 void CipherCache::purge() {
   std::erase_if(entries_, [](Entry& entry) {
-    if (entry.key.use_count() > 1) return false;
+    if (entry.key.use_count() > kCaches) return false;
     drop(entry);
     return true;
   });

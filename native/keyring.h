@@ -67,10 +67,10 @@ class KeyView {
   // The key to seal with; null when the ring is empty.
   const KeyPtr* primary();
   const KeyPtr* find(KeyId id);
+  // True when the ring has changed since the last call.
+  bool refresh();
 
  private:
-  void refresh();
-
   std::shared_ptr<const Keyring> ring_;
   uint64_t version_ = 0;
   std::vector<KeyPtr> keys_;
@@ -88,7 +88,7 @@ class CipherCache {
   bool seal(const KeyPtr& key, Bytes nonce, Bytes associated, Bytes body, uint8_t* out);
   // `sealed` ends with the tag; writes sealed.size() - kTagBytes bytes to `out`. False: not authentic.
   bool open(const KeyPtr& key, Bytes nonce, Bytes associated, Bytes sealed, uint8_t* out);
-  // Forgets (and wipes) keys that nobody else holds.
+  // Forgets (and so wipes) keys that nobody holds but such caches.
   void purge();
 
  private:

@@ -36,6 +36,18 @@ bool hasAddress(const wire::Address4* v4, const wire::Address6* v6) {
   return (v4 ? v4->port() : v6->port()) != 0;
 }
 
+// Whether the alive names this address; compared in place.
+bool isAt(const wire::Alive& alive, const Address& address) {
+  if (const wire::Address4* v4 = alive.v4()) {
+    if (v4->port() != address.port || !address.isV4()) return false;
+    const uint8_t* ip = address.ip.data() + 12;
+    return v4->ip() == (uint32_t{ip[0]} << 24 | uint32_t{ip[1]} << 16 | uint32_t{ip[2]} << 8 | ip[3]);
+  }
+  const wire::Address6* v6 = alive.v6();
+  return v6->port() == address.port &&
+         std::memcmp(v6->ip()->Data(), address.ip.data(), address.ip.size()) == 0;
+}
+
 uint32_t low(uint64_t wide) { return static_cast<uint32_t>(wide); }
 uint32_t high(uint64_t wide) { return static_cast<uint32_t>(wide >> 32); }
 
@@ -184,13 +196,21 @@ void PacketParser::describeMembership(const Frame& frame, const wire::Packet& pa
       if (!record) continue;
       record->subject = interner_.findName(alive->name()->string_view());
       record->incarnation = alive->incarnation();
-      if (record->subject != 0) {
-        record->address = interner_.findAddress(*fromWire(alive->v4(), alive->v6()));
-      }
+      if (record->subject != 0) record->address = addressOf(*alive, record->subject);
     }
   }
   describeAccusations(frame, wire::RecordKind_suspect, packet.suspects());
   describeAccusations(frame, wire::RecordKind_death, packet.deaths());
+}
+
+// A comparison instead of a search. A handle that was released meanwhile still has the bytes of its
+// address for as long as a reader holds the lock.
+AddressHandle PacketParser::addressOf(const wire::Alive& alive, MemberHandle member) {
+  if (member >= lastAddress_.size()) lastAddress_.resize(member + size_t{1});
+  AddressHandle& last = lastAddress_[member];
+  const Address* known = interner_.addressOf(last);
+  if (!known || !isAt(alive, *known)) last = interner_.findAddress(*fromWire(alive.v4(), alive.v6()));
+  return last;
 }
 
 void PacketParser::describeAccusations(

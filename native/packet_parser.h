@@ -33,8 +33,10 @@ struct PendingAck {
 
 class PacketParser {
  public:
-  PacketParser(const Interner& interner, ReceiveRing& ring, PingLimiter& limiter)
-      : interner_(interner), ring_(ring), limiter_(limiter) {}
+  // `lastAddress`, by member: where the last alive about it said it was, which the next mostly repeats.
+  PacketParser(const Interner& interner, ReceiveRing& ring, PingLimiter& limiter,
+               std::vector<AddressHandle>& lastAddress)
+      : interner_(interner), ring_(ring), limiter_(limiter), lastAddress_(lastAddress) {}
 
   // The ping of a body that is meant for this member, if there is one; describes nothing.
   static std::optional<PendingAck> pingIn(Bytes body, MemberId self);
@@ -48,6 +50,7 @@ class PacketParser {
   struct Frame;  // what all records of one packet share
 
   bool isSane(const wire::Packet& packet) const;
+  AddressHandle addressOf(const wire::Alive& alive, MemberHandle member);
   bool mayPing(const ParseContext& context);
   void describeProbes(const Frame& frame, const wire::Packet& packet,
                       std::optional<PendingAck>& pendingAck);
@@ -63,6 +66,7 @@ class PacketParser {
   const Interner& interner_;
   ReceiveRing& ring_;
   PingLimiter& limiter_;
+  std::vector<AddressHandle>& lastAddress_;
 };
 
 }  // namespace tattler

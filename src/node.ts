@@ -201,10 +201,16 @@ export class GossipNode {
 
   /**
    * Takes a step of a roll-out of encryption (M-188) without a restart; starts out as the options of these names say.
-   * Without keys it changes nothing.
+   * Without keys it changes nothing. Errors: TATTLER_ARGUMENT_INVALID unless both are given.
    */
   setEncryption(step: { readonly verifyIncoming: boolean; readonly encryptOutgoing: boolean }): void {
-    this.#alive().host.endpoint.setEncryption(step.verifyIncoming, step.encryptOutgoing);
+    const { endpoint } = this.#alive().host;
+    const { verifyIncoming, encryptOutgoing } = step;
+    // What is left out must not count as false: that would send plaintext.
+    if (typeof verifyIncoming !== "boolean" || typeof encryptOutgoing !== "boolean") {
+      throw badArgument("step", "it lacks one of its two booleans", "give { verifyIncoming, encryptOutgoing }");
+    }
+    endpoint.setEncryption(verifyIncoming, encryptOutgoing);
   }
 
   /**

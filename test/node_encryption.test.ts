@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { GossipOptions } from "../src/config.js";
 import type { GossipNode } from "../src/node.js";
-import { allSee, bytes, closeAfterEach, newNode, sharedKey, text, until, Watch } from "./support/nodes.js";
+import { allSee, bytes, closeAfterEach, errorOf, newNode, sharedKey, text, until, Watch } from "./support/nodes.js";
 
 closeAfterEach();
 
@@ -52,6 +52,15 @@ describe.each(["linux", "posix"] as const)("encryption is rolled out on the %s b
     }
     const stranger = await start("stranger", plain);
     await expect(stranger.join([(nodes[0] as GossipNode).self.address])).rejects.toThrow(/key mismatch/);
+  });
+
+  it("never by half a step: what is left out is an error, and nothing changes", async () => {
+    const a = await newNode("a", { ...full, backend });
+    for (const step of [{ verifyIncoming: true }, { encryptOutgoing: true }, {}]) {
+      expect((await errorOf(() => a.setEncryption(step as never))).code).toBe("TATTLER_ARGUMENT_INVALID");
+    }
+    const strange = await newNode("strange", { ...plain, backend });
+    await expect(strange.join([a.self.address])).rejects.toThrow(/key mismatch/);
   });
 
   it("at run time, node by node, and nobody fails", { timeout: 60_000 }, async () => {
