@@ -34,18 +34,19 @@ describe("a listener", () => {
     const [a, b] = (await newCluster(["a", "b"])) as [GossipNode, GossipNode];
     const watch = new Watch(b);
     const order: string[] = [];
+    const exchanges: Promise<unknown>[] = [];
     a.on("message", ({ payload }) => {
       order.push(`first ${text(payload)}`);
       a.broadcast(bytes(`echo ${text(payload)}`));
       a.updateMeta(text(payload));
-      void a.send("b", bytes(`direct ${text(payload)}`), { reliable: true });
-      void a.join([b.self.address]);
+      exchanges.push(a.send("b", bytes(`direct ${text(payload)}`), { reliable: true }), a.join([b.self.address]));
       expect(a.members).toHaveLength(2);
     });
     a.on("message", ({ payload }) => order.push(`second ${text(payload)}`));
     for (const one of ["x", "y"]) await b.send("a", bytes(one), { reliable: true });
     await until(() => watch.of("message").length === 4, "all answers");
     await until(() => text(b.member("a")?.meta ?? bytes("")) === "y", "the update");
+    await Promise.all(exchanges);
     expect(order).toEqual(["first x", "second x", "first y", "second y"]);
     expect(new Set(watch.of("message").map(({ payload }) => text(payload)))).toEqual(
       new Set(["echo x", "direct x", "echo y", "direct y"]),
