@@ -138,8 +138,10 @@ export class Membership {
     this.#spread(accusation, Claim.death);
     this.#announceSize();
     if (before === stateOfClaim(claim) || this.#roster.isHearsay(subject)) return;
-    if (claim === Claim.farewell) this.#notify(EventKind.leave, subject, 0, Evidence.farewell);
-    else this.#notify(EventKind.fail, subject, from, accusation.evidence);
+    if (claim === Claim.farewell) return this.#notify(EventKind.leave, subject, 0, Evidence.farewell);
+    // It had come back, which we missed: one who left does not fail.
+    if (before === MemberState.left) this.#notify(EventKind.join, subject, 0, accusation.evidence);
+    this.#notify(EventKind.fail, subject, from, accusation.evidence);
   }
 
   /** Records a member that others know as dead or left, so that an old alive cannot revive it (E-12). No event. */

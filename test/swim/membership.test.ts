@@ -180,7 +180,7 @@ describe("a death or a farewell (section 2.3, T-039)", () => {
     ["dead", 5, "dead 5", [], false],
     ["dead", 6, "dead 6", [], true], // E-12
     ["left", 5, "left 5", [], false],
-    ["left", 6, "dead 6", ["fail m1"], true], // it had come back unnoticed
+    ["left", 6, "dead 6", ["join m1", "fail m1"], true], // it had come back unnoticed
     ["alive", 0, "alive 5", [], false],
   ];
   it.each(deaths)("that others declare of one who is %s, at %d, makes it %s", (...row) => {

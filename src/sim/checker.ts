@@ -1,0 +1,193 @@
+import type { SimNode } from "./node.js";
+import type { SimEvent, Simulation } from "./simulation.js";
+
+/** A promise that was broken. */
+export interface Violation {
+  readonly atMs: number;
+  readonly rule: string;
+  readonly text: string;
+}
+
+/** What the user of one node has been told about one member. */
+interface Story {
+  phase: "absent" | "present" | "failed" | "left";
+  incarnation: number;
+  changedAtMs: number;
+}
+
+export interface CheckerOptions {
+  /** Since when a member has been running as it should in a network that lets refutations through; null: it is not. */
+  readonly healthySinceMs: (name: string) => number | null;
+  /** Healthy for so long, a member should have refuted what was said of it before. */
+  readonly graceMs: number;
+  /** How long a healthy member may be declared dead before its refutation is through. */
+  readonly refutationMs: number;
+}
+
+/** More are counted, not kept. */
+const mostViolations = 100;
+
+/** Looks on while a simulation runs, and finds what must never be. */
+export class Checker {
+  readonly violations: Violation[] = [];
+  /** All that were found, the unkept included. */
+  found = 0;
+  /** Healthy members that somebody declared dead, if only for a moment. */
+  falseFailures = 0;
+  readonly #simulation: Simulation;
+  readonly #options: CheckerOptions;
+  readonly #stories = new Map<string, Map<string, Story>>();
+  readonly #got = new Map<string, Set<string>>();
+  /** `node member` of every false death that stands, and since when. */
+  readonly #falseDeaths = new Map<string, number>();
+
+  constructor(simulation: Simulation, options: CheckerOptions) {
+    this.#simulation = simulation;
+    this.#options = options;
+  }
+
+  /** To be called for every event. */
+  handleEvent(event: SimEvent): void {
+    if (event.kind === "message") return this.#checkMessage(event.node, event.about, event.payload);
+    const story = this.#storyOf(event.node, event.about);
+    this.#checkOrder(event, story);
+    this.#checkIncarnation(event, story);
+    this.#checkVerdict(event);
+    story.changedAtMs = event.atMs;
+  }
+
+  /** A node of this name starts: it has been told nothing. */
+  forget(name: string): void {
+    this.#stories.delete(name);
+    this.#got.delete(name);
+    for (const pair of this.#falseDeaths.keys()) if (pair.startsWith(`${name} `)) this.#falseDeaths.delete(pair);
+  }
+
+  /** To be called now and then: what can be seen at any time. */
+  check(): void {
+    const { nowMs, nodes } = this.#simulation;
+    for (const node of nodes) this.#checkBounds(node);
+    for (const [pair, sinceMs] of this.#falseDeaths) {
+      const [observer = "", member = ""] = pair.split(" ");
+      const healthyMs = this.#options.healthySinceMs(member);
+      if (healthyMs === null || this.#simulation.node(observer)?.stateOf(member) !== "dead") {
+        this.#falseDeaths.delete(pair);
+      } else if (nowMs - Math.max(sinceMs, healthyMs) > this.#options.refutationMs) {
+        this.#falseDeaths.delete(pair);
+        this.#report("false death", `${observer} still takes ${member} for dead, which is healthy`);
+      }
+    }
+  }
+
+  /** Whether every running node knows exactly the running ones. */
+  agree(): boolean {
+    const { nodes } = this.#simulation;
+    return nodes.every((node) => {
+      return node.memberCount === nodes.length && nodes.every(({ name }) => isLive(node.stateOf(name)));
+    });
+  }
+
+  /** Who does not know whom, or knows somebody who is not there. */
+  disagreements(): string[] {
+    const { nodes } = this.#simulation;
+    const running = new Set(nodes.map(({ name }) => name));
+    return nodes.flatMap((node) => {
+      const missing = [...running].filter((name) => !isLive(node.stateOf(name)));
+      const extra = node.memberCount - (running.size - missing.length);
+      if (missing.length + extra === 0) return [];
+      return [`${node.name} lacks ${missing.join(", ") || "nobody"} and has ${extra} too many`];
+    });
+  }
+
+  /** Reports what a scenario itself found. */
+  report(rule: string, text: string): void {
+    this.#report(rule, text);
+  }
+
+  #checkOrder({ kind, node, about }: SimEvent, story: Story): void {
+    const { phase } = story;
+    switch (kind) {
+      case "join":
+        // Whoever was forgotten after its failure joins anew.
+        if (phase === "present") this.#report("order", `${node} was told twice that ${about} joined`);
+        story.phase = "present";
+        return;
+      case "fail":
+        if (phase !== "present") this.#report("order", `${node} was told that ${about}, ${phase}, failed`);
+        story.phase = "failed";
+        return;
+      case "leave":
+        if (phase === "absent" || phase === "left") {
+          this.#report("order", `${node} was told that ${about}, ${phase}, left`);
+        }
+        story.phase = "left";
+        return;
+      case "recover":
+        if (phase !== "failed") this.#report("order", `${node} was told that ${about}, ${phase}, recovered`);
+        story.phase = "present";
+        return;
+      case "update":
+      case "suspect":
+        if (phase !== "present") this.#report("order", `${node} was told ${kind} of ${about}, ${phase}`);
+        return;
+      case "message":
+        return;
+      default:
+        kind satisfies never;
+    }
+  }
+
+  /** Precedence never runs backwards, but for a name that somebody else took or that was forgotten: that is a join. */
+  #checkIncarnation(event: SimEvent, story: Story): void {
+    if (event.kind === "message") return;
+    const { incarnation, kind, node, about } = event;
+    if (incarnation < story.incarnation && kind !== "join") {
+      this.#report("precedence", `${node} went from ${about} ${story.incarnation} back to ${incarnation} (${kind})`);
+    }
+    story.incarnation = incarnation;
+  }
+
+  #checkVerdict({ kind, node, about, atMs }: SimEvent): void {
+    if (kind !== "fail") return;
+    const healthyMs = this.#options.healthySinceMs(about);
+    const observerMs = this.#options.healthySinceMs(node);
+    if (healthyMs === null || observerMs === null) return;
+    if (atMs - Math.max(healthyMs, observerMs) < this.#options.graceMs) return;
+    this.falseFailures++;
+    this.#falseDeaths.set(`${node} ${about}`, atMs);
+  }
+
+  #checkMessage(node: string, from: string, payload: Uint8Array): void {
+    let got = this.#got.get(node);
+    if (got === undefined) this.#got.set(node, (got = new Set()));
+    const key = `${from} ${payload}`;
+    if (got.has(key)) this.#report("at most once", `${node} got a broadcast of ${from} twice`);
+    got.add(key);
+  }
+
+  #checkBounds(node: SimNode): void {
+    const { endpoint, config } = node;
+    if (endpoint.queueDepth() > config.queueRecords)
+      this.#report("bounds", `${node.name}'s queue has too many records`);
+    if (endpoint.messageDepth() > config.queueRecords) {
+      this.#report("bounds", `${node.name}'s queue has too many messages`);
+    }
+  }
+
+  #storyOf(node: string, about: string): Story {
+    let stories = this.#stories.get(node);
+    if (stories === undefined) this.#stories.set(node, (stories = new Map()));
+    let story = stories.get(about);
+    if (story === undefined) stories.set(about, (story = { phase: "absent", incarnation: 0, changedAtMs: 0 }));
+    return story;
+  }
+
+  #report(rule: string, text: string): void {
+    this.found++;
+    if (this.violations.length < mostViolations) this.violations.push({ atMs: this.#simulation.nowMs, rule, text });
+  }
+}
+
+function isLive(state: string | null): boolean {
+  return state === "alive" || state === "suspect";
+}
