@@ -42,12 +42,12 @@ export async function runAgent(args: string[]): Promise<number> {
   const node = await GossipNode.create(options).finally(() => wipe(options.keys ?? []));
   const write = flags.log === "json" ? jsonWriter(node) : prettyWriter(node);
   listen(node, write);
-  write("ready", node.self);
   const stopping = new AbortController();
-  const keyFlags = keyFlagsOf(flags);
-  reloadKeysOnSignal(node, keyFlags, stopping.signal);
-  if (flags.commands === true) obeyCommands(node, process.stdin, write, stopping.signal);
+  // Before anybody is told that we are here, and may send a signal that would end us without ceremony.
   const stopped = stopOnSignal(node, write, stopping);
+  reloadKeysOnSignal(node, keyFlagsOf(flags), stopping.signal);
+  write("ready", node.self);
+  if (flags.commands === true) obeyCommands(node, process.stdin, write, stopping.signal);
   void keepJoining(node, flags.join ?? [], stopping.signal);
   return stopped;
 }

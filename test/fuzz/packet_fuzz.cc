@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       world.hub->parse(world.endpoint->index(), exact, 1);
       break;
     case 1:
-      world.hub->deliver(world.endpoint->index(), world.peer, exact, 1);
+      world.hub->deliver(world.endpoint->index(), world.peer, exact, 1, true);
       break;
     default: {
       std::vector<uint8_t> out(exact.size() + 1);
