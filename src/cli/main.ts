@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { TattlerError } from "../errors.js";
 import { runAgent } from "./agent.js";
 import { runKeygen } from "./keygen.js";
+import { runSim } from "./sim.js";
 import { runStart } from "./start.js";
 import { UsageError } from "./usage.js";
 
@@ -15,6 +16,9 @@ const usage = `tattler: encrypted gossip membership
       [--cluster NAME] [--profile lan|wan|local] [--meta TEXT] [--log json|pretty]
       [--set option=value]... [--commands]
       one node in this process, until SIGINT or SIGTERM; SIGHUP reads --key-file again
+  tattler sim [--scenario swarm|steady|crash|silent|leave|storm|join] [--nodes 50] [--seed 1]
+      [--runs 1] [--loss PERCENT] [--json]
+      a cluster in virtual time, from a seed; exits with 1 when it finds a violation
   tattler keygen [--bits 128|192|256]
       a new key, as base64
   tattler --version | --help`;
@@ -23,6 +27,7 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
   start: runStart,
   agent: runAgent,
   keygen: runKeygen,
+  sim: runSim,
 };
 
 async function main(args: string[]): Promise<number> {

@@ -1,0 +1,36 @@
+import { spawnSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import { cli } from "../support/agent.js";
+
+function run(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, "sim", ...args], { encoding: "utf8" });
+  return { status, stderr, last: stdout.trimEnd().split("\n").at(-1) ?? "" };
+}
+
+describe("tattler sim", () => {
+  it("lives random lives, finds nothing, and is the same in another process", () => {
+    const args = ["--scenario", "swarm", "--nodes", "12", "--seed", "5", "--runs", "2", "--json"];
+    const [first, again] = [run(...args), run(...args)];
+    expect([first.status, first.stderr]).toEqual([0, ""]);
+    expect(JSON.parse(first.last)).toMatchObject({ scenario: "swarm", nodes: 12, seed: 5, runs: 2, violations: 0 });
+    expect(JSON.parse(first.last).traceHash).toMatch(/^[0-9a-f]{16}$/);
+    expect(again.last).toBe(first.last);
+  });
+
+  it.each(["steady", "crash", "silent", "leave", "storm", "join"])("measures %s", (scenario) => {
+    const { status, stderr, last } = run("--scenario", scenario, "--nodes", "20", "--seed", "3", "--json");
+    expect([status, stderr]).toEqual([0, ""]);
+    const figures = JSON.parse(last) as Record<string, unknown>;
+    expect(figures).toMatchObject({ scenario, nodes: 20, violations: 0 });
+    expect(Object.values(figures)).not.toContain(null); // JSON's word for what never came
+  });
+
+  it.each([
+    [["--scenario", "tea"], /no scenario tea.*swarm, steady/],
+    [["--nodes", "1"], /--nodes 1 is not a whole number.*from 2/],
+    [["--runs", "few"], /--runs few/],
+  ])("refuses %j", (args, problem) => {
+    const { status, stderr } = run(...args);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(problem)]);
+  });
+});
