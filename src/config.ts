@@ -42,6 +42,7 @@ const numbers = {
   retransmitMult: { lan: 4, local: 2, min: 1, max: 64 },
   suspicionMult: { lan: 4, wan: 6, local: 3, min: 1, max: 64 },
   suspicionMaxTimeoutMult: { lan: 6, min: 1, max: 64 },
+  refusedConfirmations: { lan: 2, wan: 0, min: 0, max: 8 },
   awarenessMaxMultiplier: { lan: 8, min: 1, max: 64 },
   pushPullIntervalMs: { lan: 30_000, wan: 60_000, local: 15_000, min: 100, max: 24 * hourMs, zero: true },
   streamTimeoutMs: { lan: 10_000, wan: 30_000, local: 1000, min: 100, max: 600_000 },

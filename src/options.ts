@@ -82,6 +82,12 @@ export interface GossipOptions {
   readonly suspicionMult?: number;
   /** Longest suspicion as a multiple of the least. Range 1 to 64. Default 6. */
   readonly suspicionMaxTimeoutMult?: number;
+  /**
+   * Members whose datagrams for one member are refused by its host ("port unreachable") that make it dead at once,
+   * without a suspicion; it may refute. Range 0 to 8; 0: refusals only make probes ask others at once. Default 2
+   * (wan 0).
+   */
+  readonly refusedConfirmations?: number;
   /** Bound of the health score plus 1; time-outs grow up to this factor. Range 1 to 64. Default 8. */
   readonly awarenessMaxMultiplier?: number;
   /** Time between full state syncs, longer from 33 members on. 0: none. Default 30,000 (wan 60,000, local 15,000). */

@@ -18,6 +18,7 @@ const table = [
   ["retransmitMult", 4, 4, 2, 1, 64, false],
   ["suspicionMult", 4, 6, 3, 1, 64, false],
   ["suspicionMaxTimeoutMult", 6, 6, 6, 1, 64, false],
+  ["refusedConfirmations", 2, 0, 2, 0, 8, false],
   ["awarenessMaxMultiplier", 8, 8, 8, 1, 64, false],
   ["pushPullIntervalMs", 30_000, 60_000, 15_000, 100, 24 * hour, true],
   ["streamTimeoutMs", 10_000, 30_000, 1000, 100, 600_000, false],

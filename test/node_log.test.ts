@@ -10,11 +10,14 @@ closeAfterEach();
 afterEach(() => vi.restoreAllMocks());
 
 /** Nodes a, b and c that know each other; a logs. */
+/** Refusals would make a death of every closed node before anybody is suspected for long. */
+const byTimeouts = { refusedConfirmations: 0 } as const;
+
 async function trio(options = {}): Promise<{ nodes: [GossipNode, GossipNode, GossipNode]; log: Lines }> {
   const log = new Lines();
-  const a = await newNode("a", { ...options, logger: log });
-  const b = await newNode("b", options);
-  const c = await newNode("c", options);
+  const a = await newNode("a", { ...byTimeouts, ...options, logger: log });
+  const b = await newNode("b", { ...byTimeouts, ...options });
+  const c = await newNode("c", { ...byTimeouts, ...options });
   await b.join([a.self.address]);
   await c.join([a.self.address]);
   await allSee([a, b, c], 3);
@@ -73,7 +76,7 @@ describe("a node logs", () => {
 
   it("joins with the fate of each address, and state syncs that fail, with a remedy", async () => {
     const log = new Lines();
-    const quiet = { probeIntervalMs: 0, pushPullIntervalMs: 100 };
+    const quiet = { ...byTimeouts, probeIntervalMs: 0, pushPullIntervalMs: 100 };
     const a = await newNode("a", { ...quiet, logger: log });
     const b = await newNode("b", quiet);
     const gone = await newNode("gone", quiet);

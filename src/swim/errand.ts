@@ -3,6 +3,7 @@ import type { Effects } from "./effects.js";
 
 /** A ping on behalf of another member. */
 interface Errand {
+  readonly target: MemberHandle;
   readonly requester: AddressHandle;
   readonly requesterSeq: number;
   nackAtMs: number;
@@ -54,7 +55,7 @@ export class Errands {
     this.#effects.directory.retainAddress(requester);
     const nackAtMs = nowMs + nackShare * this.#probeTimeoutMs;
     const forgetAtMs = nowMs + 2 * this.#probeTimeoutMs;
-    this.#bySeq.set(seq, { requester, requesterSeq, nackAtMs, forgetAtMs });
+    this.#bySeq.set(seq, { target, requester, requesterSeq, nackAtMs, forgetAtMs });
     this.#effects.datagrams.ping(address, target, seq);
   }
 
@@ -64,6 +65,15 @@ export class Errands {
     if (errand === undefined) return;
     this.#effects.datagrams.ack(errand.requester, errand.requesterSeq, false);
     this.#forget(seq, errand);
+  }
+
+  /** The target's host refused: whoever asked learns at once, with our accusation on top of the nack. */
+  handleRefused(target: MemberHandle): void {
+    for (const errand of this.#bySeq.values()) {
+      if (errand.target !== target || errand.nackAtMs === Number.POSITIVE_INFINITY) continue;
+      this.#effects.datagrams.nack(errand.requester, errand.requesterSeq);
+      errand.nackAtMs = Number.POSITIVE_INFINITY;
+    }
   }
 
   advance(drainedThroughMs: number): void {

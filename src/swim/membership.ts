@@ -6,6 +6,7 @@ import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
 import { EventKind, eventOfAlive } from "./events.js";
+import { RefusedEvidence } from "./evidence.js";
 import { Gate } from "./gate.js";
 import type { Hearing } from "./hearing.js";
 import {
@@ -27,6 +28,7 @@ export interface MembershipConfig {
   readonly probeIntervalMs: number;
   readonly deadReclaimMs: number;
   readonly metaMaxBytes: number;
+  readonly refusedConfirmations: number;
 }
 
 /** An accusation, or a farewell when `from` is the subject itself. */
@@ -67,6 +69,7 @@ export class Membership {
   readonly #hearing: Hearing;
   readonly #effects: Effects;
   readonly #seen: Seen;
+  readonly #refused = new RefusedEvidence();
   #announcedSize = -1;
 
   constructor(config: MembershipConfig, self: Self, parts: MembershipParts) {
@@ -118,11 +121,20 @@ export class Membership {
     const { subject, incarnation } = accusation;
     if (!this.#roster.has(subject)) return;
     if (subject === this.#self.handle) return this.#refute(nowMs, accusation);
-    const isSuspect = this.#roster.stateOf(subject) === MemberState.suspect;
-    if (isSuspect) return this.#confirm(nowMs, accusation);
-    if (!supersedes(Claim.suspect, incarnation, this.#roster.stateOf(subject), this.#roster.incarnationOf(subject)))
-      return;
-    this.#suspect(nowMs, accusation);
+    const state = this.#roster.stateOf(subject);
+    if (state === MemberState.suspect) this.#confirm(nowMs, accusation);
+    else if (supersedes(Claim.suspect, incarnation, state, this.#roster.incarnationOf(subject)))
+      this.#suspect(nowMs, accusation);
+    if (accusation.evidence === Evidence.refused) this.#weighRefusal(nowMs, accusation);
+  }
+
+  /** The member's host refused a datagram of ours. Whether that is the first time at this incarnation. */
+  handleRefused(nowMs: number, subject: MemberHandle): boolean {
+    const incarnation = this.#roster.incarnationOf(subject);
+    const from = this.#self.handle;
+    const before = this.#refused.observers(subject, incarnation);
+    this.handleSuspect(nowMs, { subject, from, incarnation, evidence: Evidence.refused, ringIndex: -1 });
+    return this.#refused.observers(subject, incarnation) > before;
   }
 
   handleDeath(nowMs: number, accusation: Accusation): void {
@@ -216,6 +228,7 @@ export class Membership {
     if (!reclaims && !supersedes(Claim.alive, incarnation, before, known)) return;
     const told = this.#toldState(subject);
     this.#suspicions.end(subject);
+    this.#refused.handleBack(nowMs, subject);
     if (moved) this.#roster.moveTo(subject, address);
     this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
     this.#seen.state(nowMs, before, subject, 0, Evidence.hearsay);
@@ -317,6 +330,18 @@ export class Membership {
     if (!isNew) return;
     this.#seen.suspicion(nowMs, accusation);
     this.#spread(accusation, Claim.suspect); // M-117
+  }
+
+  /** Enough independent observers of a refusal: the process is gone, and its host says so (ARCHITECTURE 5.7). */
+  #weighRefusal(nowMs: number, { subject, from, incarnation }: Accusation): void {
+    const { refusedConfirmations } = this.#config;
+    if (refusedConfirmations === 0 || from === 0 || !this.#roster.isLive(subject)) return;
+    if (this.#roster.incarnationOf(subject) !== incarnation) return;
+    const observers = this.#refused.note(nowMs, subject, from, incarnation);
+    // Nobody but us could see it in a cluster of two.
+    if (observers < Math.min(refusedConfirmations, Math.max(1, this.#roster.liveCount - 1))) return;
+    const evidence = Evidence.refused;
+    this.handleDeath(nowMs, { subject, from: this.#self.handle, incarnation, evidence, ringIndex: -1 });
   }
 
   #startSuspicion(nowMs: number, subject: MemberHandle, from: MemberHandle): void {

@@ -30,6 +30,9 @@ export interface ProbeParts {
 /** Fewer members judge however little they hear. */
 export const leastToBeDeaf = 3;
 
+/** Helpers asked to look for themselves when a host refuses: one would do, but one may be gone as well. */
+const witnesses = 2;
+
 const idle = Number.POSITIVE_INFINITY;
 
 /**
@@ -130,6 +133,23 @@ export class Probe {
     this.#parts.effects.observer?.probeEnded(target, how, rttMs, this.#parts.awareness.score);
   }
 
+  /** Asks helpers about a member whose host refused us: of the running probe if it is its target, else for once. */
+  askAbout(nowMs: number, member: MemberHandle): void {
+    if (member === this.#target && this.#escalateAtMs !== idle) return this.#escalate(nowMs);
+    const { effects, roster, nextSeq } = this.#parts;
+    const address = roster.addressOf(member);
+    for (const helper of this.#sampleHelpers(member, witnesses)) {
+      effects.datagrams.pingRequest(roster.addressOf(helper), member, address, nextSeq());
+    }
+  }
+
+  #sampleHelpers(target: MemberHandle, count: number): MemberHandle[] {
+    const { roster, self } = this.#parts;
+    const isHelper = (member: MemberHandle): boolean =>
+      member !== self && member !== target && roster.stateOf(member) === MemberState.alive;
+    return roster.sample(count, isHelper);
+  }
+
   #ping(): void {
     const { roster, effects } = this.#parts;
     const address = roster.addressOf(this.#target);
@@ -146,12 +166,10 @@ export class Probe {
     // Whoever asks late, after a stall of its own, waits for the answers all the same.
     this.#verdictAtMs += Math.max(0, nowMs - this.#escalateAtMs);
     this.#escalateAtMs = idle;
-    const { roster, effects, self } = this.#parts;
+    const { roster, effects } = this.#parts;
     if (!roster.isLive(this.#target)) return this.#giveUp();
     const address = roster.addressOf(this.#target);
-    const isHelper = (member: MemberHandle): boolean =>
-      member !== self && member !== this.#target && roster.stateOf(member) === MemberState.alive;
-    for (const helper of roster.sample(this.#config.indirectChecks, isHelper)) {
+    for (const helper of this.#sampleHelpers(this.#target, this.#config.indirectChecks)) {
       this.#helpers.add(helper);
       this.#helpersAsked++;
       effects.datagrams.pingRequest(roster.addressOf(helper), this.#target, address, this.#seq);

@@ -227,7 +227,11 @@ export class Swim {
   handleRefused(nowMs: number, address: AddressHandle): void {
     this.#refusals++;
     const member = this.roster.findByAddress(address);
-    if (member !== 0) this.#probe.handleRefused(nowMs, member);
+    if (member === 0) return;
+    if (this.#config.refusedConfirmations === 0) return this.#probe.handleRefused(nowMs, member);
+    const isNews = this.#membership.handleRefused(nowMs, member);
+    this.#errands.handleRefused(member);
+    if (isNews && this.roster.isLive(member)) this.#probe.askAbout(nowMs, member);
   }
 
   /** The probed member answered over TCP: alive, but UDP may be blocked (M-108). */
