@@ -117,6 +117,27 @@ function checkTypes(folder) {
   );
 }
 
+/** The same seed is the same run, whatever Node runs it. */
+function checkSimulation(nodes, folder) {
+  const args = [
+    "node_modules/tattler/dist/cli/main.js",
+    "sim",
+    "--nodes",
+    "20",
+    "--seed",
+    "5",
+    "--runs",
+    "2",
+    "--json",
+  ];
+  const results = nodes.map(([, node]) => run(node, args, { cwd: folder }));
+  const lines = new Set(results.map(({ stdout }) => stdout.trimEnd().split("\n").at(-1)));
+  const ok =
+    results.every((result) => result.ok) && lines.size === 1 && /"traceHash":"[0-9a-f]{16}"/.test([...lines][0]);
+  const output = results.map((result) => result.output).join("\n");
+  check("a seed is the same simulation on every Node", { output, ok });
+}
+
 function checkSourceBuild(installed) {
   const folder = join(work, "source");
   cpSync(installed, folder, { recursive: true, verbatimSymlinks: true });
@@ -142,7 +163,9 @@ try {
   mustHave("npm install --ignore-scripts", run("npm", ["install", "--ignore-scripts", tarball], { cwd: folder }));
   check("the tattler command is there", run(join(folder, "node_modules/.bin/tattler"), ["keygen"]));
   checkTypes(folder);
-  for (const [label, node] of installNodes()) checkUse(node, label, folder);
+  const nodes = installNodes();
+  for (const [label, node] of nodes) checkUse(node, label, folder);
+  checkSimulation(nodes, folder);
   checkSourceBuild(folder);
 } catch (error) {
   failures++;
