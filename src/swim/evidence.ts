@@ -6,11 +6,18 @@ interface Refusals {
   readonly observers: Set<MemberHandle>;
 }
 
+/** After a member came back from refusals, further ones count for nothing until this time. */
+interface Distrust {
+  readonly untilMs: number;
+  readonly spanMs: number;
+}
+
 /**
- * How long refusals of a member count for nothing after it came back from them: its port may be closed to some of us by
- * a firewall that rejects, and its process may be restarting.
+ * Its process may be restarting, or its port closed to some of us by a firewall that rejects: then it would be declared
+ * dead again and again, so the time doubles with each return that follows soon.
  */
 const distrustMs = 60_000;
+const mostDistrustMs = 3_600_000;
 
 /**
  * Strong evidence (ARCHITECTURE 5.7): the host of a member says that nobody listens at its port. Counts independent
@@ -18,11 +25,11 @@ const distrustMs = 60_000;
  */
 export class RefusedEvidence {
   readonly #refusals = new Map<MemberHandle, Refusals>();
-  readonly #distrustedUntilMs = new Map<MemberHandle, number>();
+  readonly #distrust = new Map<MemberHandle, Distrust>();
 
   /** How many have seen it, this one included; 0 while the member's refusals count for nothing. */
   note(nowMs: number, member: MemberHandle, observer: MemberHandle, incarnation: number): number {
-    if ((this.#distrustedUntilMs.get(member) ?? 0) > nowMs) return 0;
+    if ((this.#distrust.get(member)?.untilMs ?? 0) > nowMs) return 0;
     let refusals = this.#refusals.get(member);
     if (refusals?.incarnation !== incarnation) {
       refusals = { incarnation, observers: new Set() };
@@ -41,9 +48,11 @@ export class RefusedEvidence {
   /** The member is there after all. */
   handleBack(nowMs: number, member: MemberHandle): void {
     if (!this.#refusals.delete(member)) return;
-    for (const [other, untilMs] of this.#distrustedUntilMs) {
-      if (untilMs <= nowMs) this.#distrustedUntilMs.delete(other);
+    for (const [other, { untilMs, spanMs }] of this.#distrust) {
+      if (nowMs - untilMs > spanMs) this.#distrust.delete(other);
     }
-    this.#distrustedUntilMs.set(member, nowMs + distrustMs);
+    const lastMs = this.#distrust.get(member)?.spanMs ?? 0;
+    const spanMs = Math.min(Math.max(2 * lastMs, distrustMs), mostDistrustMs);
+    this.#distrust.set(member, { untilMs: nowMs + spanMs, spanMs });
   }
 }

@@ -78,6 +78,25 @@ describe("a refusal by a member's host (ARCHITECTURE 5.7)", () => {
     expect(stage.view("m1")).toBe("dead 3");
   });
 
+  it("counts for nothing twice as long when the member comes back from one again soon", () => {
+    const stage = ready(9);
+    let incarnation = 1;
+    const refuseAndReturn = (): string => {
+      refuse(stage, "m1");
+      stage.suspect("m1", "m2", incarnation, Evidence.refused);
+      const view = stage.view("m1");
+      stage.alive("m1", { incarnation: ++incarnation });
+      return view;
+    };
+    expect(refuseAndReturn()).toBe("dead 1");
+    stage.runTo(stage.nowMs + 60_001);
+    expect(refuseAndReturn()).toBe("dead 2");
+    stage.runTo(stage.nowMs + 60_001);
+    expect(refuseAndReturn()).toBe("suspect 3");
+    stage.runTo(stage.nowMs + 60_001);
+    expect(refuseAndReturn()).toBe("dead 4");
+  });
+
   it("declares nobody dead when refusedConfirmations is 0", () => {
     const stage = ready(9, { refusedConfirmations: 0 });
     refuse(stage, "m1");
