@@ -4,21 +4,23 @@ import { allSee, closeAfterEach, closeLater, newNode, until } from "./support/no
 
 closeAfterEach();
 
-it("a node tells why a member was declared dead, also when another one declared it so", async () => {
+it.each([
+  ["by time-outs", { refusedConfirmations: 0 }, "timeout", "expired"],
+  ["by refusals", { refusedConfirmations: 2, backend: "linux" }, "refused", "refused"],
+] as const)("a node tells why a member was declared dead, %s, also by another one", async (_, options, first, last) => {
   const before = Date.now();
-  const [a, b, c] = [await newNode("a"), await newNode("b"), await newNode("c")];
+  const [a, b, c] = [await newNode("a", options), await newNode("b", options), await newNode("c", options)];
   for (const node of [b, c]) await node.join([a.self.address]);
   await allSee([a, b, c], 3);
   expect([a.explain("c"), a.history("c"), a.explain("d")]).toEqual(["c is alive", [], "d is unknown to this node"]);
   await c.close();
   await until(() => [a, b].every((node) => node.member("c")?.state === "dead"), "the death");
   for (const node of [a, b]) {
-    expect(node.explain("c")).toMatch(
-      /^c failed at \d{4}-.*Z: declared dead by [ab] after \d+\.\d s of suspicion; accused by [ab] \(timeout\)/,
-    );
+    const why = `declared dead by [ab] after \\d+\\.\\d s of suspicion; accused by [ab] \\(${first}\\)`;
+    expect(node.explain("c")).toMatch(new RegExp(`^c failed at \\d{4}-.*Z: ${why}`));
     const history = node.history("c");
-    expect(history.at(0)).toMatchObject({ outcome: "suspected", evidence: "timeout" });
-    expect(history.at(-1)).toMatchObject({ outcome: "dead", evidence: "expired", by: expect.stringMatching(/^[ab]$/) });
+    expect(history.at(0)).toMatchObject({ outcome: "suspected", evidence: first });
+    expect(history.at(-1)).toMatchObject({ outcome: "dead", evidence: last, by: expect.stringMatching(/^[ab]$/) });
     for (const { at } of history) {
       expect(at.getTime()).toBeGreaterThanOrEqual(before - 5);
       expect(at.getTime()).toBeLessThanOrEqual(Date.now() + 5);
