@@ -79,11 +79,11 @@ export class Checker {
     }
   }
 
-  /** Whether every running node knows exactly the running ones. */
+  /** Whether every running node knows exactly the running ones, each as it last said of itself. */
   agree(): boolean {
     const { nodes } = this.#simulation;
     return nodes.every((node) => {
-      return node.memberCount === nodes.length && nodes.every(({ name }) => isLive(node.stateOf(name)));
+      return node.memberCount === nodes.length && nodes.every((other) => knows(node, other));
     });
   }
 
@@ -92,7 +92,7 @@ export class Checker {
     const { nodes } = this.#simulation;
     const running = new Set(nodes.map(({ name }) => name));
     return nodes.flatMap((node) => {
-      const missing = [...running].filter((name) => !isLive(node.stateOf(name)));
+      const missing = nodes.filter((other) => !knows(node, other)).map(({ name }) => name);
       const extra = node.memberCount - (running.size - missing.length);
       if (missing.length + extra === 0) return [];
       return [`${node.name} lacks ${missing.join(", ") || "nobody"} and has ${extra} too many`];
@@ -186,6 +186,11 @@ export class Checker {
     this.found++;
     if (this.violations.length < mostViolations) this.violations.push({ atMs: this.#simulation.nowMs, rule, text });
   }
+}
+
+function knows(node: SimNode, other: SimNode): boolean {
+  const { roster } = node.swim;
+  return isLive(node.stateOf(other.name)) && roster.incarnationOf(other.self) === other.swim.selfIncarnation;
 }
 
 function isLive(state: string | null): boolean {
