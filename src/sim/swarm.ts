@@ -24,7 +24,7 @@ const secondMs = 1000;
 const formMs = 120 * secondMs;
 const safetyMs = 90 * secondMs;
 /** A machine or a link that was faulty has to be well for so long before it counts as healthy. */
-const graceMs = 60 * secondMs;
+const graceMs = 20 * secondMs;
 
 /**
  * One random life of a cluster: forms, suffers faults of kinds that the seed picked (some off entirely, so that the
