@@ -34,7 +34,11 @@ async function talk(nodes: readonly GossipNode[], round: string): Promise<void> 
 describe.each(["linux", "posix"] as const)("encryption is rolled out on the %s back end (T-016, M-188)", (backend) => {
   it("by restarting one node after the other, three times, with mixed nodes", { timeout: 120_000 }, async () => {
     const nodes: GossipNode[] = [];
-    const start = (name: string, step: Encryption) => newNode(name, { ...patient, ...step, backend });
+    const failures: string[] = [];
+    const start = async (name: string, step: Encryption): Promise<GossipNode> => {
+      const node = await newNode(name, { ...patient, ...step, backend });
+      return node.on("fail", (member) => void failures.push(`${name}: ${member.name} failed`));
+    };
     for (const name of names) nodes.push(await start(name, plain));
     for (const node of nodes.slice(1)) await node.join([(nodes[0] as GossipNode).self.address]);
     await allSee(nodes, names.length);
@@ -50,6 +54,7 @@ describe.each(["linux", "posix"] as const)("encryption is rolled out on the %s b
         await talk(nodes, `step ${number} with ${name}`);
       }
     }
+    expect(failures).toEqual([]);
     const stranger = await start("stranger", plain);
     await expect(stranger.join([(nodes[0] as GossipNode).self.address])).rejects.toThrow(/key mismatch/);
   });

@@ -244,7 +244,9 @@ export class Swim {
     this.#sync.merge(nowMs, peerName, records);
   }
 
-  handleSyncFailed = (): void => void this.#syncsFailed++;
+  handleSyncFailed(): void {
+    this.#syncsFailed++;
+  }
 
   /**
    * Whether handling this alive, suspect or death would change nothing: two typed-array reads, and in a large

@@ -45,12 +45,45 @@ for (const backend of backends) {
   });
 }
 
+for (const backend of backends) {
+  it(`pings beyond the limit are not answered on the ${backend} back end, and counted`, async () => {
+    const h = (hub = new TestHub(backend));
+    const [a, b] = [h.open("a"), h.open("b", { pingsPerSecond: 1 })];
+    const many = 200;
+    for (let i = 0; i < many; i++) {
+      a.ping(h.addressOf(b), h.hub.find("b"), i + 1);
+      h.hub.flush();
+    }
+    const [answered, dropped] = [() => h.counter(b, Counter.instantAcks), () => h.counter(b, Counter.dropRateLimited)];
+    await h.until(() => answered() + dropped() === many, "the fate of every ping");
+    expect(answered()).toBeGreaterThanOrEqual(2);
+    expect(dropped()).toBeGreaterThan(many / 2);
+  });
+}
+
 /** Two endpoints of a manual hub. */
 function pair(options: Parameters<TestHub["open"]>[1], other = options): [TestHub, Endpoint, Endpoint, number, number] {
   const h = (hub = new TestHub("manual"));
   const [a, b] = [h.open("a", options), h.open("b", other)];
   return [h, a, b, h.hub.internAddress(mapped(10, 0, 0, 1), 1), h.hub.internAddress(mapped(10, 0, 0, 2), 2)];
 }
+
+describe("an answer", () => {
+  it("goes to where the datagram came from, whoever composed it and wherever that member lives (E-71)", () => {
+    const [h, a, b, fromA, toB] = pair({});
+    const elsewhere = h.hub.internAddress(mapped(10, 9, 9, 9), 9999);
+    const into = new Uint8Array(2048);
+    const info = new Uint32Array(3);
+    for (const source of [fromA, elsewhere]) {
+      a.ping(toB, h.hub.find("b"), 1);
+      for (const { bytes } of takeAll(h.hub)) h.hub.deliver(b.index, source, bytes, 1);
+      h.drain();
+      expect(h.hub.takeOutgoing(into, info)).toBe(true);
+      expect([info[0], info[1]]).toEqual([b.index, source]);
+      expect(h.hub.takeOutgoing(into, info)).toBe(false);
+    }
+  });
+});
 
 describe("an ack that JavaScript sends", () => {
   it("carries the payload when it is our own, and not when it is passed on", () => {
