@@ -52,6 +52,7 @@ class HubObject : public Napi::ObjectWrap<HubObject> {
   void release(const Napi::CallbackInfo& info);
   Napi::Value nameOf(const Napi::CallbackInfo& info);
   Napi::Value idOf(const Napi::CallbackInfo& info);
+  Napi::Value ringKey(const Napi::CallbackInfo& info);
   Napi::Value internAddress(const Napi::CallbackInfo& info);
   void retainAddress(const Napi::CallbackInfo& info);
   void releaseAddress(const Napi::CallbackInfo& info);

@@ -58,6 +58,7 @@ Napi::Function HubObject::define(Napi::Env env) {
                          InstanceMethod<&HubObject::release>("release"),
                          InstanceMethod<&HubObject::nameOf>("nameOf"),
                          InstanceMethod<&HubObject::idOf>("idOf"),
+                         InstanceMethod<&HubObject::ringKey>("ringKey"),
                          InstanceMethod<&HubObject::internAddress>("internAddress"),
                          InstanceMethod<&HubObject::retainAddress>("retainAddress"),
                          InstanceMethod<&HubObject::releaseAddress>("releaseAddress"),
@@ -204,6 +205,10 @@ Napi::Value HubObject::nameOf(const Napi::CallbackInfo& info) {
 
 Napi::Value HubObject::idOf(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), hub_->interner().idOf(number(info, 0)));
+}
+
+Napi::Value HubObject::ringKey(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), hub_->interner().ringKey(number(info, 0), number(info, 1)));
 }
 
 Napi::Value HubObject::internAddress(const Napi::CallbackInfo& info) {

@@ -206,6 +206,11 @@ MemberId Interner::idOf(MemberHandle handle) const {
   return handle == 0 || handle > ids_.size() ? 0 : ids_[handle - 1];
 }
 
+uint32_t Interner::ringKey(MemberHandle handle, uint32_t ring) const {
+  // Part of the protocol, unlike the other uses of this hash: all nodes must see the same rings.
+  return foldHash(idOf(handle), 0x9e3779b97f4a7c15u * (uint64_t{ring} + 1));
+}
+
 AddressHandle Interner::internAddress(const Address& address) {
   const AddressHandle known = findAddress(address);
   if (known != 0) {

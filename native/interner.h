@@ -93,6 +93,8 @@ class Interner {
   // Valid until the next intern() or recycle(); empty for an unknown handle.
   std::string_view nameOf(MemberHandle handle) const;
   MemberId idOf(MemberHandle handle) const;
+  // Where the member stands on ring k: a hash of (id, k) that every node computes alike.
+  uint32_t ringKey(MemberHandle handle, uint32_t ring) const;
 
   AddressHandle internAddress(const Address& address);
   bool retainAddress(AddressHandle handle) { return sockets_.retain(handle); }

@@ -35,12 +35,15 @@ const numbers = {
   protocolVersion: { lan: ownProtocol.current, min: ownProtocol.min, max: ownProtocol.max },
   probeIntervalMs: { lan: 1000, wan: 5000, min: 10, max: hourMs, zero: true },
   probeTimeoutMs: { lan: 500, wan: 3000, local: 200, min: 1, max: hourMs },
+  probeTimeoutMinMs: { lan: 100, wan: 0, local: 50, min: 1, max: hourMs, zero: true },
+  indirectTimeoutMs: { lan: 300, wan: 0, min: 10, max: hourMs, zero: true },
   indirectChecks: { lan: 3, local: 1, min: 0, max: 32 },
   gossipIntervalMs: { lan: 200, wan: 500, local: 100, min: 10, max: 60_000, zero: true },
   gossipNodes: { lan: 3, wan: 4, min: 1, max: 64 },
   gossipToTheDeadMs: { lan: 30_000, wan: 60_000, local: 15_000, min: 0, max: 24 * hourMs },
   retransmitMult: { lan: 4, local: 2, min: 1, max: 64 },
   suspicionMult: { lan: 4, wan: 6, local: 3, min: 1, max: 64 },
+  suspicionMinMs: { lan: 2000, wan: 0, local: 1000, min: 10, max: hourMs, zero: true },
   suspicionMaxTimeoutMult: { lan: 6, min: 1, max: 64 },
   refusedConfirmations: { lan: 2, wan: 0, min: 0, max: 8 },
   awarenessMaxMultiplier: { lan: 8, min: 1, max: 64 },
@@ -67,6 +70,18 @@ const numbers = {
 
 type NumberOption = keyof typeof numbers;
 
+/**
+ * Options that turn off what tattler does beyond memberlist's rules: for comparisons, and for who must have verdicts as
+ * slow as they were.
+ */
+export const memberlistRules = {
+  ringProbe: false,
+  probeTimeoutMinMs: 0,
+  indirectTimeoutMs: 0,
+  suspicionMinMs: 0,
+  refusedConfirmations: 0,
+} as const satisfies Partial<GossipOptions>;
+
 const profiles: readonly Profile[] = ["lan", "wan", "local"];
 const backends: readonly Backend[] = ["auto", "linux", "posix"];
 const others = [
@@ -85,6 +100,7 @@ const others = [
   "backend",
   "validateNames",
   "tcpPing",
+  "ringProbe",
   "verifyIncoming",
   "encryptOutgoing",
   "compression",
@@ -127,6 +143,7 @@ export function resolveConfig(options: GossipOptions): Config {
     seed: options.seed === undefined ? null : checkSeed(options.seed),
     backend: oneOf("backend", options.backend ?? "auto", backends),
     tcpPing: checkBoolean("tcpPing", options.tcpPing ?? true),
+    ringProbe: checkBoolean("ringProbe", options.ringProbe ?? true),
     verifyIncoming: checkBoolean("verifyIncoming", options.verifyIncoming ?? true),
     encryptOutgoing: checkBoolean("encryptOutgoing", options.encryptOutgoing ?? true),
     compression: checkBoolean("compression", options.compression ?? true),
@@ -142,6 +159,7 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
   switch (name) {
     case "validateNames":
     case "tcpPing":
+    case "ringProbe":
     case "verifyIncoming":
     case "encryptOutgoing":
     case "compression":

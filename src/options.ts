@@ -64,8 +64,23 @@ export interface GossipOptions {
 
   /** Time between probes. Range 10 to 3,600,000; 0 disables. Default 1,000 (wan 5,000). */
   readonly probeIntervalMs?: number;
-  /** Wait for a direct ack; less than probeIntervalMs (E-05). Default 500 (wan 3,000, local 200). */
+  /** Longest wait for a direct ack; less than probeIntervalMs (E-05). Default 500 (wan 3,000, local 200). */
   readonly probeTimeoutMs?: number;
+  /**
+   * Shortest wait for a direct ack: in between it follows the round trips seen, mean + 4 x variation (RFC 6298).
+   * Range 1 to 3,600,000; 0: always probeTimeoutMs. Default 100 (wan 0, local 50).
+   */
+  readonly probeTimeoutMinMs?: number;
+  /**
+   * Wait for the answers of helpers and of TCP, times health + 1; helpers' nacks then confirm the suspicion. Range 10
+   * to 3,600,000; 0: the rest of the probe interval, and nacks confirm nothing, as in memberlist. Default 300 (wan 0).
+   */
+  readonly indirectTimeoutMs?: number;
+  /**
+   * Whether each interval also probes the member that follows on a ring of all members, so that everybody is probed at
+   * least once an interval. Default true.
+   */
+  readonly ringProbe?: boolean;
   /** Helpers asked to ping an unresponsive member. Range 0 to 32. Default 3 (local 1). */
   readonly indirectChecks?: number;
   /** Whether an unresponsive member is also pinged over TCP. Default true. */
@@ -78,6 +93,12 @@ export interface GossipOptions {
   readonly gossipToTheDeadMs?: number;
   /** A record is sent retransmitMult x ceil(log10(n + 1)) times. Range 1 to 64. Default 4 (local 2). */
   readonly retransmitMult?: number;
+  /**
+   * Shortest suspicion, once suspicionMult - 2 others confirm it. The accused is told at once, and looked at once more
+   * before the verdict. Range 10 to 3,600,000; 0: as suspicionMult says, as in memberlist. Default 2,000 (wan 0, local
+   * 1,000).
+   */
+  readonly suspicionMinMs?: number;
   /** Least suspicion: suspicionMult x max(1, log10 n) x probeIntervalMs. Range 1 to 64. Default 4 (wan 6, local 3). */
   readonly suspicionMult?: number;
   /** Longest suspicion as a multiple of the least. Range 1 to 64. Default 6. */

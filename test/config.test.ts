@@ -11,6 +11,9 @@ const table = [
   ["protocolVersion", 1, 1, 1, 1, 1, false],
   ["probeIntervalMs", 1000, 5000, 1000, 10, hour, true],
   ["probeTimeoutMs", 500, 3000, 200, 1, hour, false],
+  ["probeTimeoutMinMs", 100, 0, 50, 1, hour, true],
+  ["indirectTimeoutMs", 300, 0, 300, 10, hour, true],
+  ["suspicionMinMs", 2000, 0, 1000, 10, hour, true],
   ["indirectChecks", 3, 3, 1, 0, 32, false],
   ["gossipIntervalMs", 200, 500, 100, 10, 60_000, true],
   ["gossipNodes", 3, 4, 3, 1, 64, false],
@@ -40,7 +43,7 @@ const table = [
   ["historyMembers", 1024, 1024, 1024, 1, 65_536, true],
 ] as const;
 
-const flags = ["validateNames", "tcpPing", "compression", "verifyIncoming", "encryptOutgoing"] as const;
+const flags = ["validateNames", "tcpPing", "ringProbe", "compression", "verifyIncoming", "encryptOutgoing"] as const;
 
 /** What lets the option take any of its values. */
 const room = {

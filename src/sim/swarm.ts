@@ -1,6 +1,6 @@
 import type { GossipOptions } from "../config.js";
 import { Random } from "../random.js";
-import { suspicionMinMs } from "../swim/suspicion.js";
+import { scaledSuspicionMs } from "../swim/suspicion.js";
 import { syncScale } from "../swim/sync.js";
 import { Checker, type Violation } from "./checker.js";
 import type { SimNode } from "./node.js";
@@ -139,9 +139,10 @@ class Swarm {
   #boundMs(): number {
     const [node] = this.sim.nodes;
     if (node === undefined) return 0;
-    const { suspicionMult, suspicionMaxTimeoutMult, probeIntervalMs, pushPullIntervalMs } = node.config;
+    const { suspicionMult, suspicionMinMs, suspicionMaxTimeoutMult, probeIntervalMs, pushPullIntervalMs } = node.config;
     const members = this.names.length;
-    const suspicionMs = suspicionMaxTimeoutMult * suspicionMinMs(suspicionMult, members, probeIntervalMs);
+    const leastMs = suspicionMinMs || scaledSuspicionMs(suspicionMult, members, probeIntervalMs);
+    const suspicionMs = suspicionMaxTimeoutMult * leastMs;
     const sweepMs = members * probeIntervalMs;
     return suspicionMs + sweepMs + 2 * pushPullIntervalMs * syncScale(members) + 30 * secondMs;
   }

@@ -72,6 +72,8 @@ export interface Directory {
   retain(member: MemberHandle): void;
   release(member: MemberHandle): void;
   nameOf(member: MemberHandle): string;
+  /** Where the member stands on a ring, from 0 to 2^32 - 1: the same for every node (ARCHITECTURE 5.5). */
+  ringKey(member: MemberHandle, ring: number): number;
   internAddress(ip: Uint8Array, port: number): AddressHandle;
   retainAddress(address: AddressHandle): void;
   releaseAddress(address: AddressHandle): void;

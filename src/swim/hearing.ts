@@ -8,10 +8,15 @@ export class Hearing {
   #lastHeardMs = Number.NEGATIVE_INFINITY;
   #frozenMs = 0;
   readonly #limitMs: number;
+  readonly #quietMs: number;
 
-  /** @param limitMs after so long a member may be the last one standing, and judges again. */
-  constructor(limitMs: number) {
+  /**
+   * @param limitMs after so long a member may be the last one standing, and judges again.
+   * @param quietMs silence up to this stops no clock: in a quiet cluster nobody may have anything to say for a while.
+   */
+  constructor(limitMs: number, quietMs: number) {
     this.#limitMs = limitMs;
+    this.#quietMs = quietMs;
   }
 
   get lastHeardMs(): number {
@@ -27,7 +32,7 @@ export class Hearing {
     if (atMs <= this.#lastHeardMs) return;
     this.#lastHeardMs = atMs;
     if (atMs < this.#unheardSinceMs) return;
-    this.#frozenMs += Math.min(atMs - this.#unheardSinceMs, this.#limitMs);
+    this.#frozenMs += this.#stoodStillMs(atMs);
     this.#unheardSinceMs = Number.POSITIVE_INFINITY;
   }
 
@@ -43,6 +48,11 @@ export class Hearing {
   /** Milliseconds that suspicion clocks have stood still so far. */
   frozenMs(nowMs: number): number {
     if (nowMs < this.#unheardSinceMs) return this.#frozenMs;
-    return this.#frozenMs + Math.min(nowMs - this.#unheardSinceMs, this.#limitMs);
+    return this.#frozenMs + this.#stoodStillMs(nowMs);
+  }
+
+  #stoodStillMs(nowMs: number): number {
+    const unheardMs = nowMs - this.#unheardSinceMs;
+    return unheardMs <= this.#quietMs ? 0 : Math.min(unheardMs, this.#limitMs);
   }
 }

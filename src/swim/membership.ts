@@ -20,12 +20,11 @@ import {
 } from "./member.js";
 import { Seen, unheardOf } from "./observer.js";
 import type { Roster } from "./roster.js";
-import { expectedConfirmations, type Suspicions, suspicionMinMs } from "./suspicion.js";
+import type { RoundTrips } from "./rtt.js";
+import type { Suspicions } from "./suspicion.js";
+import { type VerdictConfig, Verdicts } from "./verdict.js";
 
-export interface MembershipConfig {
-  readonly suspicionMult: number;
-  readonly suspicionMaxTimeoutMult: number;
-  readonly probeIntervalMs: number;
+export interface MembershipConfig extends VerdictConfig {
   readonly deadReclaimMs: number;
   readonly metaMaxBytes: number;
   readonly refusedConfirmations: number;
@@ -51,9 +50,6 @@ export interface Self {
   isLeaving: boolean;
 }
 
-/** What suspicions are measured by where probes are off: others do probe, and their accusations need time. */
-const intervalWithoutProbesMs = 1000;
-
 /** Who is a member and in what state: applies claims, then reacts (spread, suspect, refute, notify). */
 export class Membership {
   refutations = 0;
@@ -66,7 +62,7 @@ export class Membership {
   readonly #roster: Roster;
   readonly #suspicions: Suspicions;
   readonly #awareness: Awareness;
-  readonly #hearing: Hearing;
+  readonly #verdicts: Verdicts;
   readonly #effects: Effects;
   readonly #seen: Seen;
   readonly #refused = new RefusedEvidence();
@@ -78,7 +74,7 @@ export class Membership {
     this.#roster = parts.roster;
     this.#suspicions = parts.suspicions;
     this.#awareness = parts.awareness;
-    this.#hearing = parts.hearing;
+    this.#verdicts = new Verdicts(config, { ...parts, self: self.handle });
     this.#effects = parts.effects;
     this.#seen = new Seen(parts);
     this.gate = new Gate(config.metaMaxBytes, self, parts.effects);
@@ -173,12 +169,17 @@ export class Membership {
 
   /** Turns suspicions that ran out by `drainedThroughMs` into deaths (M-118). */
   advance(nowMs: number, drainedThroughMs: number): void {
-    for (const subject of this.#suspicions.expired(drainedThroughMs, this.#hearing.frozenMs(nowMs))) {
+    for (const subject of this.#verdicts.due(nowMs, drainedThroughMs)) {
       const incarnation = this.#roster.incarnationOf(subject);
       this.#suspicions.end(subject);
       const from = this.#self.handle;
       this.handleDeath(nowMs, { subject, from, incarnation, evidence: Evidence.expired, ringIndex: -1 });
     }
+  }
+
+  /** Somebody answered a ping, perhaps one that looked once more at a suspect. */
+  handleAck(from: MemberHandle, seq: number): void {
+    this.#verdicts.handleAck(from, seq);
   }
 
   /** Leaves: tells the cluster that we go (M-010, M-214). */
@@ -301,7 +302,7 @@ export class Membership {
     const told = this.#toldState(subject);
     const before = this.#roster.stateOf(subject);
     this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
-    this.#startSuspicion(nowMs, subject, from);
+    this.#verdicts.startSuspicion(nowMs, subject, from);
     this.#seen.state(nowMs, before, subject, from, accusation.evidence);
     this.#seen.suspicion(nowMs, accusation);
     this.suspicionsRaised++;
@@ -321,7 +322,7 @@ export class Membership {
       // It refuted the old suspicion, which we missed: the new one has its whole time.
       this.#roster.become(subject, MemberState.suspect, incarnation, nowMs);
       this.#suspicions.end(subject);
-      this.#startSuspicion(nowMs, subject, from);
+      this.#verdicts.startSuspicion(nowMs, subject, from);
       this.#seen.suspicion(nowMs, accusation);
       return this.#spread(accusation, Claim.suspect);
     }
@@ -342,17 +343,6 @@ export class Membership {
     if (observers < Math.min(refusedConfirmations, Math.max(1, this.#roster.liveCount - 1))) return;
     const evidence = Evidence.refused;
     this.handleDeath(nowMs, { subject, from: this.#self.handle, incarnation, evidence, ringIndex: -1 });
-  }
-
-  #startSuspicion(nowMs: number, subject: MemberHandle, from: MemberHandle): void {
-    this.#suspicions.start(subject, from, nowMs - this.#hearing.frozenMs(nowMs), this.#timing());
-  }
-
-  #timing() {
-    const { suspicionMult, suspicionMaxTimeoutMult, probeIntervalMs } = this.#config;
-    const members = this.#roster.liveCount;
-    const minMs = suspicionMinMs(suspicionMult, members, probeIntervalMs || intervalWithoutProbesMs);
-    return { minMs, maxMs: minMs * suspicionMaxTimeoutMult, expected: expectedConfirmations(suspicionMult, members) };
   }
 
   #spread(accusation: Accusation, claim: Claim): void {
@@ -387,7 +377,9 @@ export interface MembershipParts {
   readonly suspicions: Suspicions;
   readonly awareness: Awareness;
   readonly hearing: Hearing;
+  readonly roundTrips: RoundTrips;
   readonly effects: Effects;
+  readonly nextSeq: () => number;
 }
 
 function isSame(known: Uint8Array, given: Uint8Array | null): boolean {

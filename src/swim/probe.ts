@@ -7,10 +7,12 @@ import type { Hearing } from "./hearing.js";
 import type { Accusation } from "./membership.js";
 import { ProbeEnd } from "./observer.js";
 import type { Roster } from "./roster.js";
+import type { RoundTrips } from "./rtt.js";
+import { leastToBeDeaf } from "./verdict.js";
 
 export interface ProbeConfig {
   readonly probeIntervalMs: number;
-  readonly probeTimeoutMs: number;
+  readonly indirectTimeoutMs: number;
   readonly indirectChecks: number;
   readonly tcpPing: boolean;
   readonly gossipToTheDeadMs: number;
@@ -22,22 +24,26 @@ export interface ProbeParts {
   readonly awareness: Awareness;
   readonly hearing: Hearing;
   readonly effects: Effects;
+  readonly roundTrips: RoundTrips;
+  /** Whom to probe next; 0: nobody. */
+  readonly nextTarget: (nowMs: number) => MemberHandle;
   /** Sequence numbers are shared by everything that pings. */
   readonly nextSeq: () => number;
   readonly accuse: (nowMs: number, accusation: Accusation) => void;
 }
-
-/** Fewer members judge however little they hear. */
-export const leastToBeDeaf = 3;
 
 /** Helpers asked to look for themselves when a host refuses: one would do, but one may be gone as well. */
 const witnesses = 2;
 
 const idle = Number.POSITIVE_INFINITY;
 
+/** A nack sooner than this share of the indirect time-out says only that the helper is there: it has not waited. */
+const soonestNackShare = 0.5;
+
 /**
- * The one probe in flight (M-100 to M-110): a direct ping; after probeTimeoutMs indirect pings through helpers and a
- * TCP ping; a verdict after probeIntervalMs x (health + 1).
+ * The one probe in flight (M-100 to M-110): a direct ping; after a time-out that follows the round trip (ARCHITECTURE
+ * 5.8; at most probeTimeoutMs) indirect pings through helpers and a TCP ping; indirectTimeoutMs x (health + 1) after
+ * that a verdict, or without that option probeIntervalMs x (health + 1) from the start.
  */
 export class Probe {
   started = 0;
@@ -50,7 +56,10 @@ export class Probe {
   #sentAtMs = 0;
   #escalateAtMs = idle;
   #verdictAtMs = idle;
+  #escalatedAtMs = 0;
   readonly #helpers = new Set<MemberHandle>();
+  /** Helpers that could not reach the target either. */
+  readonly #nackers: MemberHandle[] = [];
   #helpersAsked = 0;
 
   readonly #config: ProbeConfig;
@@ -59,6 +68,11 @@ export class Probe {
   constructor(config: ProbeConfig, parts: ProbeParts) {
     this.#config = config;
     this.#parts = parts;
+  }
+
+  /** Who is being probed; 0: nobody. */
+  get target(): MemberHandle {
+    return this.#target;
   }
 
   get isInFlight(): boolean {
@@ -70,19 +84,24 @@ export class Probe {
     return Math.min(this.#escalateAtMs, this.#verdictAtMs);
   }
 
-  /** Probes the next member in order. Does nothing while a probe is in flight (probes never overlap). */
+  /** Probes whose turn it is. Does nothing while a probe is in flight (probes never overlap). */
   start(nowMs: number): void {
     if (this.isInFlight) return;
-    const { roster, self, awareness, hearing } = this.#parts;
-    const target = roster.nextProbeTarget(self, nowMs - this.#config.gossipToTheDeadMs);
+    const { roster, awareness, hearing, roundTrips } = this.#parts;
+    const { probeIntervalMs, indirectTimeoutMs } = this.#config;
+    const target = this.#parts.nextTarget(nowMs);
     if (target === 0) return;
     this.started++;
     this.#target = target;
     this.#seq = this.#parts.nextSeq();
     this.#sentAtMs = nowMs;
-    this.#escalateAtMs = nowMs + this.#config.probeTimeoutMs;
-    this.#verdictAtMs = nowMs + awareness.scale(this.#config.probeIntervalMs);
+    this.#escalateAtMs = nowMs + roundTrips.timeoutMs;
+    this.#verdictAtMs =
+      indirectTimeoutMs > 0
+        ? this.#escalateAtMs + awareness.scale(indirectTimeoutMs)
+        : nowMs + awareness.scale(probeIntervalMs);
     this.#helpers.clear();
+    this.#nackers.length = 0;
     this.#helpersAsked = 0;
     // Two members cannot tell deafness from the other's death (ARCHITECTURE 5.2).
     if (roster.liveCount >= leastToBeDeaf) hearing.notePing(nowMs);
@@ -102,6 +121,7 @@ export class Probe {
     const isDirect = from === this.#target && this.#escalateAtMs !== idle;
     const how = from === this.#target ? ProbeEnd.direct : ProbeEnd.indirect;
     const rttMs = this.#succeed(receivedAtMs, how);
+    if (how === ProbeEnd.direct) this.#parts.roundTrips.note(rttMs);
     return isDirect ? rttMs : -1;
   }
 
@@ -111,8 +131,10 @@ export class Probe {
   }
 
   /** A helper could not reach the target either, but is there itself. */
-  handleNack(from: MemberHandle, seq: number): void {
-    if (this.isInFlight && seq === this.#seq) this.#helpers.delete(from);
+  handleNack(receivedAtMs: number, from: MemberHandle, seq: number): void {
+    if (!this.isInFlight || seq !== this.#seq || !this.#helpers.delete(from)) return;
+    const waitedMs = receivedAtMs - this.#escalatedAtMs;
+    if (waitedMs >= soonestNackShare * this.#config.indirectTimeoutMs) this.#nackers.push(from);
   }
 
   /** The target's host says that nobody listens: do not wait for the time-out to ask others. */
@@ -166,6 +188,7 @@ export class Probe {
     // Whoever asks late, after a stall of its own, waits for the answers all the same.
     this.#verdictAtMs += Math.max(0, nowMs - this.#escalateAtMs);
     this.#escalateAtMs = idle;
+    this.#escalatedAtMs = nowMs;
     const { roster, effects } = this.#parts;
     if (!roster.isLive(this.#target)) return this.#giveUp();
     const address = roster.addressOf(this.#target);
@@ -195,7 +218,11 @@ export class Probe {
     this.#tell(target, ProbeEnd.failed);
     if (!roster.isLive(target)) return;
     const incarnation = roster.incarnationOf(target);
-    this.#parts.accuse(nowMs, { subject: target, from: self, incarnation, evidence: Evidence.timeout, ringIndex: -1 });
+    const accusation = { subject: target, incarnation, evidence: Evidence.timeout, ringIndex: -1 };
+    this.#parts.accuse(nowMs, { ...accusation, from: self });
+    // A helper that failed as well is an observer of its own (ARCHITECTURE 5.4).
+    if (this.#config.indirectTimeoutMs === 0) return;
+    for (const from of this.#nackers) this.#parts.accuse(nowMs, { ...accusation, from });
   }
 
   #giveUp(): void {

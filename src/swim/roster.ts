@@ -9,6 +9,12 @@ const absent = 255;
 
 const emptyMeta = new Uint8Array(0);
 
+/** Told of everybody who becomes alive or suspect, and of who no longer is. */
+export interface LiveWatcher {
+  handleCame(member: MemberHandle): void;
+  handleWent(member: MemberHandle): void;
+}
+
 /**
  * All members, as a struct of typed arrays indexed by member handle: 37 bytes a member and nothing for the garbage
  * collector to walk, so that one process may host 2,000 nodes that know 2,000 members each. Handles are small
@@ -36,10 +42,12 @@ export class Roster {
 
   readonly #directory: Directory;
   readonly #random: Random;
+  readonly #watcher: LiveWatcher | null;
 
-  constructor(directory: Directory, random: Random) {
+  constructor(directory: Directory, random: Random, watcher: LiveWatcher | null = null) {
     this.#directory = directory;
     this.#random = random;
+    this.#watcher = watcher;
   }
 
   /** Members known, in whatever state. */
@@ -125,6 +133,7 @@ export class Roster {
     this.#bump(state, 1);
     this.#put(this.#size++, member);
     this.#swap(this.#random.below(this.#size), this.#size - 1);
+    if (state <= MemberState.suspect) this.#watcher?.handleCame(member);
   }
 
   become(member: MemberHandle, state: MemberState, incarnation: number, nowMs: number): void {
@@ -138,6 +147,8 @@ export class Roster {
     this.#bump(state, 1);
     this.#states[member] = state;
     this.#changedAtMs[member] = nowMs;
+    if (before > MemberState.suspect && state <= MemberState.suspect) this.#watcher?.handleCame(member);
+    if (before <= MemberState.suspect && state > MemberState.suspect) this.#watcher?.handleWent(member);
   }
 
   moveTo(member: MemberHandle, address: AddressHandle): void {
@@ -222,7 +233,8 @@ export class Roster {
   }
 
   #remove(member: MemberHandle): void {
-    if (this.isLive(member)) this.#goFrom(this.addressOf(member), member);
+    const wasLive = this.isLive(member);
+    if (wasLive) this.#goFrom(this.addressOf(member), member);
     const place = (this.#places[member] as number) - 1;
     this.#swap(place, --this.#size);
     this.#bump(this.stateOf(member), -1);
@@ -232,6 +244,7 @@ export class Roster {
     this.#hearsay.delete(member);
     this.#directory.releaseAddress(this.addressOf(member));
     this.#directory.release(member);
+    if (wasLive) this.#watcher?.handleWent(member);
   }
 
   #shuffle(): void {

@@ -1,7 +1,7 @@
 import type { MemberHandle } from "../wire/addon.js";
 
 /** M-113: suspicionMult x max(1, log10(members)) x probeIntervalMs, the logarithm cut to three decimals. */
-export function suspicionMinMs(suspicionMult: number, members: number, probeIntervalMs: number): number {
+export function scaledSuspicionMs(suspicionMult: number, members: number, probeIntervalMs: number): number {
   const scale = Math.max(1, Math.log10(Math.max(1, members)));
   return Math.floor(suspicionMult * (Math.floor(scale * 1000) / 1000) * probeIntervalMs);
 }
@@ -27,6 +27,10 @@ export interface Suspicion {
   readonly member: MemberHandle;
   readonly accusers: Set<MemberHandle>;
   readonly startedHeardMs: number;
+  /** Of the ping that looks once more before the verdict; 0: it has not left. */
+  checkSeq: number;
+  /** Time that it was given on top. */
+  extraMs: number;
   readonly minMs: number;
   readonly maxMs: number;
   readonly expected: number;
@@ -44,7 +48,8 @@ export class Suspicions {
 
   /** @param nowHeardMs the time, less the time that clocks stood still. */
   start(member: MemberHandle, accuser: MemberHandle, nowHeardMs: number, timing: SuspicionTiming): void {
-    const suspicion = { member, accusers: new Set([accuser]), startedHeardMs: nowHeardMs, ...timing };
+    const accusers = new Set([accuser]);
+    const suspicion = { member, accusers, startedHeardMs: nowHeardMs, checkSeq: 0, extraMs: 0, ...timing };
     this.#byMember.set(member, suspicion);
     this.#earliestHeardMs = Math.min(this.#earliestHeardMs, expiryHeardMs(suspicion));
   }
@@ -60,6 +65,14 @@ export class Suspicions {
     suspicion.accusers.add(accuser);
     this.#earliestHeardMs = Math.min(this.#earliestHeardMs, expiryHeardMs(suspicion));
     return true;
+  }
+
+  /** Gives a suspected member more time. */
+  postpone(member: MemberHandle, byMs: number): void {
+    const suspicion = this.#byMember.get(member);
+    if (suspicion === undefined) return;
+    suspicion.extraMs += byMs;
+    this.#isStale = true;
   }
 
   end(member: MemberHandle): void {
@@ -113,5 +126,5 @@ export function timeoutMsOf(suspicion: Suspicion): number {
 }
 
 function expiryHeardMs(suspicion: Suspicion): number {
-  return suspicion.startedHeardMs + timeoutMsOf(suspicion);
+  return suspicion.startedHeardMs + timeoutMsOf(suspicion) + suspicion.extraMs;
 }

@@ -10,18 +10,23 @@ import type { Effects } from "./effects.js";
 import { Errands } from "./errand.js";
 import { Hearing } from "./hearing.js";
 import { incarnationDistance } from "./member.js";
-import { Membership, type MembershipConfig, type Self } from "./membership.js";
-import { leastToBeDeaf, Probe, type ProbeConfig } from "./probe.js";
+import { type Accusation, Membership, type MembershipConfig, type Self } from "./membership.js";
+import { Prober, type ProberConfig } from "./prober.js";
+import { Rings } from "./rings.js";
 import { Roster } from "./roster.js";
+import { RoundTrips } from "./rtt.js";
 import type { SwimStats } from "./stats.js";
 import { Suspicions } from "./suspicion.js";
 import { Sync, syncScale } from "./sync.js";
+import { leastToBeDeaf } from "./verdict.js";
 import { judgeVersions, VersionVerdict } from "./versions.js";
 
-export interface SwimConfig extends MembershipConfig, ProbeConfig {
+export interface SwimConfig extends MembershipConfig, ProberConfig {
   readonly gossipIntervalMs: number;
   readonly gossipNodes: number;
   readonly pushPullIntervalMs: number;
+  readonly probeTimeoutMs: number;
+  readonly probeTimeoutMinMs: number;
   readonly awarenessMaxMultiplier: number;
   readonly deafLimitMs: number;
 }
@@ -49,11 +54,10 @@ export class Swim {
   readonly #hearing: Hearing;
   readonly #suspicions = new Suspicions();
   readonly #membership: Membership;
-  readonly #probe: Probe;
+  readonly #prober: Prober;
   readonly #errands: Errands;
   readonly #sync: Sync;
   #seq = 0;
-  #probeAtMs = never;
   #gossipAtMs = never;
   #syncAtMs = never;
   #reapAtMs = never;
@@ -71,31 +75,29 @@ export class Swim {
     this.#self = { versions: unknownVersions, ...self, meta: self.meta.slice(), incarnation: 1, isLeaving: false };
     this.#effects = effects;
     this.#random = random;
-    const roster = new Roster(effects.directory, random.child());
+    const rings = new Rings(self.handle, effects.directory);
+    const roster = new Roster(effects.directory, random.child(), rings);
     this.roster = roster;
     const awareness = new Awareness(config.awarenessMaxMultiplier, effects);
     this.#awareness = awareness;
-    const hearing = new Hearing(config.deafLimitMs);
+    const hearing = new Hearing(config.deafLimitMs, config.suspicionMinMs > 0 ? config.probeTimeoutMs : 0);
     this.#hearing = hearing;
+    const roundTrips = new RoundTrips(config);
+    const nextSeq = (): number => this.#nextSeq();
     const membership = new Membership(config, this.#self, {
       roster,
       awareness,
       hearing,
+      roundTrips,
       effects,
       suspicions: this.#suspicions,
+      nextSeq,
     });
     this.#membership = membership;
-    const nextSeq = (): number => this.#nextSeq();
-    this.#probe = new Probe(config, {
-      self: self.handle,
-      roster,
-      awareness,
-      hearing,
-      effects,
-      nextSeq,
-      accuse: (nowMs, accusation) => membership.handleSuspect(nowMs, accusation),
-    });
-    this.#errands = new Errands(effects, nextSeq, config.probeTimeoutMs);
+    const accuse = (nowMs: number, accusation: Accusation): void => membership.handleSuspect(nowMs, accusation);
+    const looks = { self: self.handle, roster, awareness, hearing, effects, roundTrips, nextSeq, accuse };
+    this.#prober = new Prober(config, looks, rings);
+    this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
     this.#sync = new Sync(roster, membership, effects.directory);
   }
 
@@ -107,7 +109,7 @@ export class Swim {
     this.#membership.introduceSelf(nowMs);
     const stagger = (intervalMs: number): number =>
       intervalMs > 0 ? nowMs + this.#random.nextFloat() * intervalMs : never;
-    this.#probeAtMs = stagger(probeIntervalMs);
+    this.#prober.start(nowMs, this.#random);
     this.#gossipAtMs = stagger(gossipIntervalMs);
     this.#syncAtMs = stagger(pushPullIntervalMs);
     // Where probes are on, their sweeps forget the gone.
@@ -116,10 +118,10 @@ export class Swim {
 
   /** Runs everything due. `drainedThroughMs`: all that was received before has been handled. */
   advance(nowMs: number, drainedThroughMs: number): void {
-    this.#probe.advance(nowMs, drainedThroughMs);
+    this.#prober.judge(nowMs, drainedThroughMs);
     this.#errands.advance(drainedThroughMs);
     if (this.#suspicionAtMs(nowMs) <= drainedThroughMs) this.#membership.advance(nowMs, drainedThroughMs);
-    if (this.#probeTickAtMs <= nowMs) this.#probeTick(nowMs);
+    this.#prober.tick(nowMs);
     if (this.#gossipAtMs <= nowMs) this.#gossipTick(nowMs);
     if (this.#syncAtMs <= nowMs) this.#syncTick(nowMs);
     if (this.#reapTickAtMs <= nowMs) this.#reapTick(nowMs);
@@ -127,20 +129,20 @@ export class Swim {
 
   /** When advance() has something to do next; Infinity when never. */
   nextDeadline(nowMs: number): number {
-    const tickAtMs = Math.min(this.#probeTickAtMs, this.#gossipAtMs, this.#syncAtMs, this.#reapTickAtMs);
+    const tickAtMs = Math.min(this.#prober.nextTickMs(), this.#gossipAtMs, this.#syncAtMs, this.#reapTickAtMs);
     return Math.min(tickAtMs, this.nextVerdict(nowMs));
   }
 
   /** When the next verdict is due. */
   nextVerdict(nowMs: number): number {
-    return Math.min(this.#probe.nextVerdictMs(), this.#errands.nextVerdictMs(), this.#suspicionAtMs(nowMs));
+    return Math.min(this.#prober.nextVerdictMs(), this.#errands.nextVerdictMs(), this.#suspicionAtMs(nowMs));
   }
 
   /** Announces that we leave. The node goes on gossiping until it is stopped. Idempotent. */
   leave(nowMs: number): void {
     if (this.#self.isLeaving) return;
     this.#membership.leave(nowMs);
-    this.#probeAtMs = never;
+    this.#prober.stop();
     this.#syncAtMs = never;
     this.#reapAtMs = never;
   }
@@ -152,7 +154,7 @@ export class Swim {
 
   /** Gives every handle back. Nothing may be called afterwards. */
   stop(): void {
-    this.#probeAtMs = never;
+    this.#prober.stop();
     this.#gossipAtMs = never;
     this.#syncAtMs = never;
     this.#reapAtMs = never;
@@ -178,11 +180,12 @@ export class Swim {
   /** Returns the round trip in milliseconds when the probed member itself answered in time, else -1. */
   handleAck(receivedAtMs: number, from: MemberHandle, seq: number): number {
     this.#errands.handleAck(seq);
-    return this.#probe.handleAck(receivedAtMs, from, seq);
+    this.#membership.handleAck(from, seq);
+    return this.#prober.handleAck(receivedAtMs, from, seq);
   }
 
-  handleNack(_receivedAtMs: number, from: MemberHandle, seq: number): void {
-    this.#probe.handleNack(from, seq);
+  handleNack(receivedAtMs: number, from: MemberHandle, seq: number): void {
+    this.#prober.handleNack(receivedAtMs, from, seq);
   }
 
   handlePingRequest(
@@ -228,15 +231,15 @@ export class Swim {
     this.#refusals++;
     const member = this.roster.findByAddress(address);
     if (member === 0) return;
-    if (this.#config.refusedConfirmations === 0) return this.#probe.handleRefused(nowMs, member);
+    if (this.#config.refusedConfirmations === 0) return this.#prober.handleRefused(nowMs, member);
     const isNews = this.#membership.handleRefused(nowMs, member);
     this.#errands.handleRefused(member);
-    if (isNews && this.roster.isLive(member)) this.#probe.askAbout(nowMs, member);
+    if (isNews && this.roster.isLive(member)) this.#prober.askAbout(nowMs, member);
   }
 
   /** The probed member answered over TCP: alive, but UDP may be blocked (M-108). */
   handleStreamAck(receivedAtMs: number, seq: number): void {
-    this.#probe.handleStreamAck(receivedAtMs, seq);
+    this.#prober.handleStreamAck(receivedAtMs, seq);
   }
 
   /** A peer's state, from either end of a sync. */
@@ -300,9 +303,9 @@ export class Swim {
       dead: roster.count(MemberState.dead),
       left: roster.count(MemberState.left),
       health: this.#awareness.score,
-      probes: this.#probe.started,
-      failedProbes: this.#probe.failed,
-      inconclusiveProbes: this.#probe.inconclusive,
+      probes: this.#prober.started,
+      failedProbes: this.#prober.failed,
+      inconclusiveProbes: this.#prober.inconclusive,
       refutations: this.#membership.refutations,
       suspicionsRaised: this.#membership.suspicionsRaised,
       conflicts: this.#membership.conflicts,
@@ -318,17 +321,6 @@ export class Swim {
   }
 
   // --- ticks
-
-  /** A tick waits for the probe in flight, so that a verdict that waits for the drain costs no interval. */
-  get #probeTickAtMs(): number {
-    return this.#probe.isInFlight ? never : this.#probeAtMs;
-  }
-
-  /** Ticks that were missed are dropped, not made up for, but for the last one. */
-  #probeTick(nowMs: number): void {
-    this.#probeAtMs = nowMs + this.#config.probeIntervalMs;
-    this.#probe.start(nowMs);
-  }
 
   #gossipTick(nowMs: number): void {
     this.#gossipAtMs = nowMs + this.#config.gossipIntervalMs;

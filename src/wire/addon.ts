@@ -114,6 +114,8 @@ export interface Hub {
   release(member: MemberHandle): void;
   nameOf(member: MemberHandle): string;
   idOf(member: MemberHandle): bigint;
+  /** A hash of (id, ring), 32 bits. */
+  ringKey(member: MemberHandle, ring: number): number;
 
   /** `ip` is 16 bytes, IPv4 mapped. Adds one reference. 0 when the hub is full. */
   internAddress(ip: Uint8Array, port: number): AddressHandle;

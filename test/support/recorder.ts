@@ -1,4 +1,4 @@
-import { resolveConfig } from "../../src/config.js";
+import { memberlistRules, resolveConfig } from "../../src/config.js";
 import { Random } from "../../src/random.js";
 import { Awareness } from "../../src/swim/awareness.js";
 import type { Broadcasts, Datagrams, Directory, Effects, Streams } from "../../src/swim/effects.js";
@@ -7,6 +7,7 @@ import { Hearing } from "../../src/swim/hearing.js";
 import type { Accusation } from "../../src/swim/membership.js";
 import { Probe } from "../../src/swim/probe.js";
 import { Roster } from "../../src/swim/roster.js";
+import { RoundTrips } from "../../src/swim/rtt.js";
 import { Swim, type SwimConfig } from "../../src/swim/swim.js";
 import type { AddressHandle, MemberHandle } from "../../src/wire/addon.js";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
@@ -17,7 +18,7 @@ import { FakeAlive } from "./fake_alive.js";
 export { FakeAlive } from "./fake_alive.js";
 
 /** memberlist's LAN defaults, so that the numbers of the reference apply. */
-export const lan: SwimConfig = resolveConfig({ name: "self" });
+export const lan: SwimConfig = resolveConfig({ name: "self", ...memberlistRules, refusedConfirmations: 2 });
 
 /** An IPv4 address in mapped form: 10.0.x.y. */
 export function ipOf(host: number): Uint8Array {
@@ -98,6 +99,11 @@ export class FakeDirectory implements Directory {
 
   nameOf(member: MemberHandle): string {
     return this.names.textOf(member);
+  }
+
+  ringKey(member: MemberHandle, ring: number): number {
+    const mixed = Math.imul(member ^ (ring * 0x85ebca6b), 0x9e3779b1);
+    return Math.imul(mixed ^ (mixed >>> 15), 0xc2b2ae35) >>> 0;
   }
 
   internAddress(ip: Uint8Array, port: number): AddressHandle {
@@ -328,7 +334,8 @@ export class ProbeScene {
   readonly recorder = new Recorder();
   readonly roster = new Roster(this.recorder.directory, new Random(1));
   readonly awareness = new Awareness(8);
-  readonly hearing = new Hearing(60_000);
+  readonly hearing = new Hearing(60_000, 0);
+  readonly roundTrips: RoundTrips;
   readonly accusations: Accusation[] = [];
   readonly self: MemberHandle;
   readonly probe: Probe;
@@ -336,6 +343,7 @@ export class ProbeScene {
 
   constructor(changes: Partial<typeof lan> = {}) {
     this.self = this.add("self");
+    this.roundTrips = new RoundTrips({ ...lan, ...changes });
     this.probe = new Probe(
       { ...lan, ...changes },
       {
@@ -344,6 +352,8 @@ export class ProbeScene {
         awareness: this.awareness,
         hearing: this.hearing,
         effects: this.recorder,
+        roundTrips: this.roundTrips,
+        nextTarget: (nowMs) => this.roster.nextProbeTarget(this.self, nowMs - 1e9),
         nextSeq: () => ++this.#seq,
         accuse: (_nowMs, accusation) => void this.accusations.push(accusation),
       },

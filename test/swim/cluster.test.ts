@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { suspicionMinMs } from "../../src/swim/suspicion.js";
+import { scaledSuspicionMs } from "../../src/swim/suspicion.js";
 import { type Deed, VirtualCluster, type VirtualNode } from "../support/virtual_cluster.js";
 
 const seeds = [1, 2, 3, 4, 5];
@@ -16,7 +16,7 @@ const deedsOf = (cluster: VirtualCluster, ...kinds: Deed["kind"][]): Deed[] =>
 
 /** Longest time to a failure seen by all, as memberlist bounds it: two sweeps, the longest suspicion, its spread. */
 function failureBoundMs(members: number): number {
-  return 2 * members * 1000 + 6 * suspicionMinMs(4, members, 1000) + 5000;
+  return 2 * members * 1000 + 6 * scaledSuspicionMs(4, members, 1000) + 5000;
 }
 
 describe("a cluster of cores", () => {
@@ -68,7 +68,7 @@ describe("a cluster of cores", () => {
       return cluster.nowMs - startMs;
     });
     // The least suspicion and some intervals: confirmations have brought the time-out down.
-    expect(Math.max(...times)).toBeLessThan(suspicionMinMs(4, count, 1000) + 6000);
+    expect(Math.max(...times)).toBeLessThan(scaledSuspicionMs(4, count, 1000) + 6000);
   });
 
   it.each(["crashed", "left"])("forgets who has %s within minutes, everywhere and for good (M-175)", (how) => {

@@ -179,7 +179,7 @@ describe("a failed probe and our own health (M-112, T-033)", () => {
     const seq = scene.start(target);
     scene.advance(500);
     scene.hears(600);
-    for (const [from, nackSeq] of nacksFrom(helpers, seq)) scene.probe.handleNack(from, nackSeq);
+    for (const [from, nackSeq] of nacksFrom(helpers, seq)) scene.probe.handleNack(900, from, nackSeq);
     scene.advance(1000);
     expect([scene.accusations.length, scene.probe.failed]).toEqual([1, 1]);
     return scene.awareness.score;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { expectedConfirmations, Suspicions, suspicionMinMs, suspicionTimeoutMs } from "../../src/swim/suspicion.js";
+import { expectedConfirmations, Suspicions, scaledSuspicionMs, suspicionTimeoutMs } from "../../src/swim/suspicion.js";
 
 const never = Number.POSITIVE_INFINITY;
 
@@ -11,24 +11,26 @@ describe("the least and the longest suspicion (M-113, M-114, M-119)", () => {
     ["local", 3, 1000, [3, 6, 9, 12]],
   ] as const)("is that of memberlist's table in the profile %s", (_profile, mult, intervalMs, seconds) => {
     const sizes = [10, 100, 1000, 10_000];
-    expect(sizes.map((members) => suspicionMinMs(mult, members, intervalMs) / 1000)).toEqual(seconds);
+    expect(sizes.map((members) => scaledSuspicionMs(mult, members, intervalMs) / 1000)).toEqual(seconds);
   });
 
   it("does not shrink below ten members, nor for a count of none", () => {
-    expect([0, 1, 2, 5, 9, 10].map((members) => suspicionMinMs(4, members, 1000))).toEqual(Array(6).fill(4000));
+    expect([0, 1, 2, 5, 9, 10].map((members) => scaledSuspicionMs(4, members, 1000))).toEqual(Array(6).fill(4000));
   });
 
   it("cuts the logarithm to three decimals", () => {
     // log10(32) = 1.50514..., log10(2000) = 3.30102...
-    expect(suspicionMinMs(4, 32, 1000)).toBe(6020);
-    expect(suspicionMinMs(4, 2000, 1000)).toBe(13_204);
-    expect(suspicionMinMs(1, 32, 1)).toBe(1);
+    expect(scaledSuspicionMs(4, 32, 1000)).toBe(6020);
+    expect(scaledSuspicionMs(4, 2000, 1000)).toBe(13_204);
+    expect(scaledSuspicionMs(1, 32, 1)).toBe(1);
   });
 
   it("never shrinks when the cluster grows", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 100_000 }), fc.integer({ min: 1, max: 64 }), (members, mult) => {
-        expect(suspicionMinMs(mult, members + 1, 1000)).toBeGreaterThanOrEqual(suspicionMinMs(mult, members, 1000));
+        expect(scaledSuspicionMs(mult, members + 1, 1000)).toBeGreaterThanOrEqual(
+          scaledSuspicionMs(mult, members, 1000),
+        );
       }),
     );
   });
