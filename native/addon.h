@@ -93,6 +93,7 @@ class EndpointObject : public Napi::ObjectWrap<EndpointObject> {
   Napi::Value nack(const Napi::CallbackInfo& info);
   Napi::Value pingRequest(const Napi::CallbackInfo& info);
   Napi::Value gossip(const Napi::CallbackInfo& info);
+  Napi::Value sendUrgent(const Napi::CallbackInfo& info);
   Napi::Value message(const Napi::CallbackInfo& info);
   void queueAlive(const Napi::CallbackInfo& info);
   void queueSuspect(const Napi::CallbackInfo& info);

@@ -47,6 +47,7 @@ Napi::Function EndpointObject::define(Napi::Env env) {
                          InstanceMethod<&EndpointObject::nack>("nack"),
                          InstanceMethod<&EndpointObject::pingRequest>("pingRequest"),
                          InstanceMethod<&EndpointObject::gossip>("gossip"),
+                         InstanceMethod<&EndpointObject::sendUrgent>("sendUrgent"),
                          InstanceMethod<&EndpointObject::message>("message"),
                          InstanceMethod<&EndpointObject::queueAlive>("queueAlive"),
                          InstanceMethod<&EndpointObject::queueSuspect>("queueSuspect"),
@@ -119,6 +120,14 @@ Napi::Value EndpointObject::gossip(const Napi::CallbackInfo& info) {
   return count(info, e ? e->sendGossip(number(info, 0)) : 0);
 }
 
+Napi::Value EndpointObject::sendUrgent(const Napi::CallbackInfo& info) {
+  Endpoint* e = endpoint();
+  if (!e) return count(info, 0);
+  const auto targets = info[0].As<Napi::Uint32Array>();
+  const size_t wanted = std::min<size_t>(number(info, 1), targets.ElementLength());
+  return count(info, e->sendUrgent({targets.Data(), wanted}));
+}
+
 Napi::Value EndpointObject::message(const Napi::CallbackInfo& info) {
   Endpoint* e = endpoint();
   return truth(info, e && e->sendMessage(number(info, 0), bytesOf(info[1])));
@@ -129,13 +138,14 @@ Napi::Value EndpointObject::message(const Napi::CallbackInfo& info) {
 void EndpointObject::queueAlive(const Napi::CallbackInfo& info) {
   if (Endpoint* e = endpoint()) {
     e->queueAlive(number(info, 0), number(info, 1), number(info, 2), bytesOf(info[3]),
-                  versionsOf(info[4]));
+                  versionsOf(info[4]), info[5].ToBoolean());
   }
 }
 
 void EndpointObject::queueAccusation(RecordClass kind, const Napi::CallbackInfo& info) {
   if (Endpoint* e = endpoint()) {
-    e->queueAccusation(kind, number(info, 0), number(info, 1), number(info, 2), small(info, 3));
+    e->queueAccusation(kind, number(info, 0), number(info, 1), number(info, 2), small(info, 3),
+                       info[4].ToBoolean());
   }
 }
 
@@ -170,7 +180,7 @@ Napi::Value EndpointObject::takeFinished(const Napi::CallbackInfo& info) {
 }
 
 void EndpointObject::relay(const Napi::CallbackInfo& info) {
-  if (Endpoint* e = endpoint()) e->relay(hub_->ring().at(number(info, 0)));
+  if (Endpoint* e = endpoint()) e->relay(hub_->ring().at(number(info, 0)), info[1].ToBoolean());
 }
 
 Napi::Value EndpointObject::isQueued(const Napi::CallbackInfo& info) {

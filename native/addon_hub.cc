@@ -160,7 +160,7 @@ Napi::Value HubObject::nowMs(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value HubObject::poll(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), hub_->ring().readable());
+  return Napi::Number::New(info.Env(), hub_->poll());
 }
 
 Napi::Value HubObject::readIndex(const Napi::CallbackInfo& info) {
@@ -258,6 +258,7 @@ Napi::Value HubObject::open(const Napi::CallbackInfo& info) {
   config.retransmitMult = static_cast<uint32_t>(sizeOf(given, "retransmitMult"));
   config.queueRecords = static_cast<uint32_t>(sizeOf(given, "queueRecords"));
   config.messageShare = realOf(given, "messageShare");
+  config.gossipFeedback = given.Get("gossipFeedback").ToBoolean();
   if (env.IsExceptionPending()) return env.Undefined();
   const Bytes networks = bytesOf(given.Get("networks"));
   const auto allow = AllowList::fromFlat(networks);

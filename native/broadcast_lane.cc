@@ -6,7 +6,7 @@
 
 namespace tattler {
 
-uint32_t BroadcastLane::add(Broadcast&& record) {
+uint32_t BroadcastLane::add(Broadcast&& record, uint16_t transmits) {
   uint32_t index = freeEntry_;
   if (index == kNone) {
     index = static_cast<uint32_t>(entries_.size());
@@ -17,14 +17,14 @@ uint32_t BroadcastLane::add(Broadcast&& record) {
     freeEntry_ = entries_[index].next;
   }
   ++live_;
-  reuse(index, std::move(record));
+  reuse(index, std::move(record), transmits);
   return index;
 }
 
-void BroadcastLane::reuse(uint32_t index, Broadcast&& record) {
+void BroadcastLane::reuse(uint32_t index, Broadcast&& record, uint16_t transmits) {
   Entry& entry = entries_[index];
   static_cast<Broadcast&>(entry) = std::move(record);
-  entry.transmits = 0;
+  entry.transmits = transmits;
   file(runOf(index));
 }
 

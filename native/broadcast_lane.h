@@ -37,10 +37,10 @@ class BroadcastLane {
     uint16_t units = 0;
   };
 
-  // Files a new record.
-  uint32_t add(Broadcast&& record);
+  // Files a new record that counts as sent so often.
+  uint32_t add(Broadcast&& record, uint16_t transmits);
   // Files a new record in the slot of an unfiled one.
-  void reuse(uint32_t index, Broadcast&& record);
+  void reuse(uint32_t index, Broadcast&& record, uint16_t transmits);
   // Frees the slot of an unfiled record.
   void free(uint32_t index);
 

@@ -48,6 +48,7 @@ bool BroadcastQueue::push(Broadcast record) {
   BroadcastLane& lane = laneOf(record.kind);
   const bool isMembership = &lane == &membership_;
   const MemberHandle subject = record.subject;
+  if (record.flags & kUrgent) noteUrgent(record);
   if (const uint32_t old = isMembership ? indexOfSubject(subject) : 0) {
     replace(old - 1, std::move(record));
     return true;
@@ -55,7 +56,8 @@ bool BroadcastQueue::push(Broadcast record) {
   // Room is made before, so that the newcomer is never the one to go.
   prune(lane, options_.queueRecords - 1);
   freeEnded();
-  const uint32_t place = lane.add(std::move(record));
+  const uint16_t tier = firstTier(record);
+  const uint32_t place = lane.add(std::move(record), tier);
   index(lane.at(place), place);
   return true;
 }
@@ -65,7 +67,22 @@ void BroadcastQueue::replace(uint32_t index, Broadcast&& record) {
   membership_.unfile(index);
   count(old, EndReason::replaced);
   if (options_.onFree) options_.onFree(old);
-  membership_.reuse(index, std::move(record));
+  const uint16_t tier = firstTier(record);
+  membership_.reuse(index, std::move(record), tier);
+}
+
+// Where nobody asks for what is urgent, the list ends somewhere; the records leave all the same.
+void BroadcastQueue::noteUrgent(Broadcast& record) {
+  if (urgent_.size() < options_.queueRecords) {
+    urgent_.push_back(record.subject);
+  } else {
+    record.flags &= static_cast<uint8_t>(~kUrgent);
+  }
+}
+
+uint16_t BroadcastQueue::firstTier(const Broadcast& record) const {
+  const bool isOrdinary = (record.flags & kKeepsBudget) == 0 && record.kind != RecordClass::message;
+  return options_.feedback && isOrdinary ? static_cast<uint16_t>(limit_ / 2) : uint16_t{0};
 }
 
 std::span<const Broadcast* const> BroadcastQueue::fill(size_t budgetBytes,
@@ -91,6 +108,36 @@ std::span<const Broadcast* const> BroadcastQueue::fill(size_t budgetBytes,
   }
   counters_.sent += picks_.size();
   return picks_;
+}
+
+std::span<const Broadcast* const> BroadcastQueue::fillUrgent(size_t budgetBytes, uint32_t sends) {
+  freeEnded();
+  picks_.clear();
+  size_t left = budgetBytes;
+  size_t taken = 0;
+  while (taken < urgent_.size() && takeUrgent(urgent_[taken], left, sends)) ++taken;
+  // One that fits no datagram must not keep the others waiting.
+  if (picks_.empty() && taken < urgent_.size()) ++taken;
+  urgent_.erase(urgent_.begin(), urgent_.begin() + static_cast<std::ptrdiff_t>(taken));
+  counters_.sent += picks_.size() * sends;
+  return picks_;
+}
+
+// False when there is no room left for it.
+bool BroadcastQueue::takeUrgent(MemberHandle subject, size_t& leftBytes, uint32_t sends) {
+  const uint32_t place = indexOfSubject(subject);
+  if (place == 0) return true;
+  BroadcastLane::Entry& entry = membership_.at(place - 1);
+  if ((entry.flags & kUrgent) == 0) return true;
+  const size_t cost = entry.units() * size_t{4};
+  if (cost > leftBytes) return false;
+  leftBytes -= cost;
+  membership_.unfile(place - 1);
+  entry.flags &= static_cast<uint8_t>(~kUrgent);
+  entry.transmits = static_cast<uint16_t>(std::min<uint64_t>(uint64_t{entry.transmits} + sends, kMostTransmits));
+  picks_.push_back(&entry);
+  moveOn(membership_, membership_.runOf(place - 1));
+  return true;
 }
 
 // A share that is too small for the next message is saved up, so that under a constant load of
@@ -170,6 +217,7 @@ bool BroadcastQueue::noteHeard(MemberHandle subject, RecordClass kind, uint32_t 
   if (index == 0) return false;
   const Broadcast& record = membership_.at(index - 1);
   if (record.kind != kind || record.incarnation != incarnation) return false;
+  if (record.flags & kKeepsBudget) return true;
   membership_.unfile(index - 1);
   ++membership_.at(index - 1).transmits;
   moveOn(membership_, membership_.runOf(index - 1));
@@ -255,7 +303,7 @@ std::vector<Finished> BroadcastQueue::takeFinished() { return std::exchange(fini
 
 size_t BroadcastQueue::memoryBytes() const {
   return membership_.memoryBytes() + messages_.memoryBytes() + bySubject_.memoryBytes() +
-         byToken_.memoryBytes();
+         byToken_.memoryBytes() + urgent_.capacity() * sizeof(MemberHandle);
 }
 
 }  // namespace tattler

@@ -4,6 +4,8 @@
 // filed. (memberlist: the most recently pushed; that would cost a search per record sent.) Among
 // equal messages the oldest comes first, so that a stream of them cannot keep one waiting for ever.
 // Membership records replace a queued one about the same subject (M-133); messages by their token.
+// With feedback (ARCHITECTURE 5.10) news that does not keep its budget starts with half its transmits
+// behind it, and hearing it from another member counts as one more.
 // Unlike memberlist, messages have a share of every datagram (E-59): see `messageShare`.
 #pragma once
 
@@ -45,6 +47,7 @@ class BroadcastQueue {
     uint32_t retransmitMult = 4;
     uint32_t queueRecords = 4096;  // per class; the worst are pruned to make room for a new one
     double messageShare = 0.25;
+    bool feedback = false;
     // Called once for every record the queue lets go of, to release what it refers to. It must not
     // call back into the queue.
     std::function<void(const Broadcast&)> onFree = {};
@@ -66,13 +69,19 @@ class BroadcastQueue {
   // rounded up to 4, plus the overhead. Valid until the next call that is not const.
   std::span<const Broadcast* const> fill(size_t budgetBytes, size_t overheadPerRecord = 0);
 
+  // The records that wait to be forwarded at once, oldest first, as far as they fit; each counts as
+  // sent so often, and waits no more. Valid as long as a fill.
+  std::span<const Broadcast* const> fillUrgent(size_t budgetBytes, uint32_t sends);
+  bool hasUrgent() const { return !urgent_.empty(); }
+
   bool isQueued(MemberHandle subject) const { return indexOfSubject(subject) != 0; }
   // The queued membership record about the subject, or null. Valid as long as a fill.
   const Broadcast* find(MemberHandle subject) const;
   bool remove(MemberHandle subject);
   // Withdraws the queued message with this token, which is then reported as replaced.
   bool removeMessage(uint32_t token);
-  // Counts hearing this very record from another member as a transmit. False when not queued.
+  // Counts hearing this very record from another member as a transmit, unless it keeps its budget.
+  // False when not queued.
   bool noteHeard(MemberHandle subject, RecordClass kind, uint32_t incarnation);
 
   // Keep at most this many; drops the most transmitted, the smallest, the oldest first (M-139).
@@ -106,6 +115,9 @@ class BroadcastQueue {
   void end(BroadcastLane& lane, uint32_t index, EndReason reason);
   void count(const Broadcast& record, EndReason reason);
   void replace(uint32_t index, Broadcast&& record);
+  void noteUrgent(Broadcast& record);
+  uint16_t firstTier(const Broadcast& record) const;
+  bool takeUrgent(MemberHandle subject, size_t& leftBytes, uint32_t sends);
   void index(const Broadcast& record, uint32_t place);
   void unindex(const Broadcast& record, uint32_t place);
   void freeEnded();
@@ -117,6 +129,7 @@ class BroadcastQueue {
   BroadcastLane membership_{BroadcastLane::Among::newestFirst};
   BroadcastLane messages_{BroadcastLane::Among::oldestFirst};
   FlatIndex bySubject_;
+  std::vector<MemberHandle> urgent_;  // oldest first; some may have gone or be urgent no more
   FlatIndex byToken_;  // messages that somebody waits for
   std::vector<const Broadcast*> picks_;
   std::vector<Taken> runs_;              // what the picks are made of

@@ -16,6 +16,11 @@ namespace tattler {
 
 enum class RecordClass : uint8_t { alive, suspect, death, message };
 
+// Its transmit limit stays whole, whatever is heard: accusations and refutations.
+constexpr uint8_t kKeepsBudget = 1;
+// Waits to be forwarded at once.
+constexpr uint8_t kUrgent = 2;
+
 // Protocol then application, each as lowest, highest and spoken.
 using VersionBytes = std::array<uint8_t, 6>;
 
@@ -112,6 +117,7 @@ struct Broadcast {
   uint32_t wireBytes = 0;  // size in a datagram; counted as rounded up to 4, as FlatBuffers align
   RecordClass kind = RecordClass::alive;
   uint8_t evidence = 0;
+  uint8_t flags = 0;
 };
 static_assert(sizeof(Broadcast) == 32);
 

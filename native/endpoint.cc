@@ -6,6 +6,10 @@ namespace tattler {
 
 namespace {
 
+// Urgent news waits while more than this is on its way, so that a mass failure cannot storm: a few
+// milliseconds of sending (EXPERIMENTS C).
+constexpr size_t kUrgentBacklogBytes = 128 * 1024;
+
 uint32_t wholeSeconds(double ms) { return static_cast<uint32_t>(ms / 1000); }
 
 BroadcastQueue::Options queueOptions(const EndpointConfig& config, Interner& interner) {
@@ -13,6 +17,7 @@ BroadcastQueue::Options queueOptions(const EndpointConfig& config, Interner& int
   options.retransmitMult = config.retransmitMult;
   options.queueRecords = config.queueRecords;
   options.messageShare = config.messageShare;
+  options.feedback = config.gossipFeedback;
   options.onFree = [&interner](const Broadcast& record) {
     interner.release(record.subject);
     interner.release(record.from);
@@ -117,144 +122,22 @@ int32_t Endpoint::sendGossip(AddressHandle to) {
   return transmit(to, body, false) ? static_cast<int32_t>(records) : -1;
 }
 
+int32_t Endpoint::sendUrgent(std::span<const AddressHandle> targets) {
+  if (!queue_.hasUrgent() || targets.empty()) return 0;
+  if (parts_.transmit.usedBytes() > kUrgentBacklogBytes) return -1;
+  size_t records = 0;
+  const auto sends = static_cast<uint32_t>(targets.size());
+  const Bytes body = startBody().finishUrgent(queue_, bodyBudget(), sends, records);
+  publishQueueCounters();
+  if (records == 0) return 0;
+  for (const AddressHandle to : targets) transmit(to, body, false);
+  return static_cast<int32_t>(records);
+}
+
 bool Endpoint::sendMessage(AddressHandle to, Bytes payload) {
   if (payload.size() > maxMessageBytes()) return false;
   startBody().message(config_.selfId, 0, true, payload);
   return transmit(to, parts_.composer.finish(), false);
-}
-
-// --- the broadcast queue
-
-size_t Endpoint::maxMessageBytes() const {
-  return bodyBudget() - kEnvelopeWireBytes - messageWireBytes(0) - 4;
-}
-
-// The queue holds a reference on both members until it lets the record go. One that was released
-// meanwhile (its descriptor was still in the ring) cannot be held, and is not worth passing on.
-void Endpoint::push(Broadcast record) {
-  if (record.subject != 0 && !parts_.interner.retain(record.subject)) return;
-  if (record.from != 0 && !parts_.interner.retain(record.from)) {
-    parts_.interner.release(record.subject);
-    return;
-  }
-  queue_.push(std::move(record));
-  publishQueueCounters();
-}
-
-void Endpoint::publishQueueCounters() {
-  const QueueCounters& counters = queue_.counters();
-  counters_.set(wire::Counter_recordsQueued, counters.queued);
-  counters_.set(wire::Counter_recordsSent, counters.sent);
-  counters_.set(wire::Counter_recordsRetired, counters.retired);
-  counters_.set(wire::Counter_recordsReplaced, counters.replaced);
-  counters_.set(wire::Counter_recordsPruned, counters.pruned);
-}
-
-void Endpoint::queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation,
-                          Bytes meta, const std::optional<VersionBytes>& versions) {
-  const Address* socket = parts_.interner.addressOf(address);
-  if (!socket) return;
-  ContentParts content;
-  content.address = *socket;
-  content.name = parts_.interner.nameOf(subject);
-  content.payload = meta;
-  content.hasVersions = versions.has_value();
-  if (versions) content.versions = *versions;
-  Broadcast record;
-  record.content = Content::make(content);
-  record.subject = subject;
-  record.incarnation = incarnation;
-  record.kind = RecordClass::alive;
-  record.wireBytes = static_cast<uint32_t>(
-      aliveWireBytes(content.name.size(), *socket, meta.size(), content.hasVersions));
-  push(std::move(record));
-}
-
-void Endpoint::queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
-                               uint32_t incarnation, uint8_t evidence) {
-  Broadcast record;
-  record.subject = subject;
-  record.from = from;
-  record.incarnation = incarnation;
-  record.evidence = evidence;
-  record.kind = kind;
-  record.wireBytes = kAccusationWireBytes;
-  push(std::move(record));
-}
-
-bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload,
-                            uint32_t token) {
-  if (payload.size() > maxMessageBytes()) return false;
-  ContentParts content;
-  content.sequence = sequence;
-  content.payload = payload;
-  Broadcast record;
-  record.content = Content::make(content);
-  record.from = origin;
-  record.token = token;
-  record.kind = RecordClass::message;
-  record.wireBytes = static_cast<uint32_t>(messageWireBytes(payload.size()));
-  push(std::move(record));
-  return true;
-}
-
-void Endpoint::relay(const Record& record) {
-  switch (record.kind) {
-    case wire::RecordKind_alive:
-      return relayAlive(record);
-    case wire::RecordKind_suspect:
-    case wire::RecordKind_death:
-      return relayAccusation(record);
-    case wire::RecordKind_message: {
-      if (record.from == 0) return;
-      const uint64_t sequence = static_cast<uint64_t>(record.wideHigh) << 32 | record.wideLow;
-      queueMessage(record.from, sequence, {slabAt(record.offset), record.length});
-      return;
-    }
-    default:
-      return;
-  }
-}
-
-void Endpoint::relayAlive(const Record& record) {
-  const auto& alive = *reinterpret_cast<const wire::Alive*>(slabAt(record.offset));
-  ContentParts content;
-  content.address = *fromWire(alive.v4(), alive.v6());
-  content.name = alive.name()->string_view();
-  if (alive.meta()) content.payload = {alive.meta()->data(), alive.meta()->size()};
-  if (const wire::Versions* v = alive.versions()) {
-    content.hasVersions = true;
-    content.versions = {v->protocol_min(),    v->protocol_max(),    v->protocol(),
-                        v->application_min(), v->application_max(), v->application()};
-  }
-  Broadcast out;
-  // A name that was new to us has been interned since the record was written.
-  out.subject = parts_.interner.findName(content.name);
-  if (out.subject == 0) return;
-  out.content = Content::make(content);
-  out.incarnation = alive.incarnation();
-  out.kind = RecordClass::alive;
-  out.wireBytes = static_cast<uint32_t>(aliveWireBytes(
-      content.name.size(), content.address, content.payload.size(), content.hasVersions));
-  push(std::move(out));
-}
-
-void Endpoint::relayAccusation(const Record& record) {
-  if (record.subject == 0) return;
-  const auto& accusation = *reinterpret_cast<const wire::Accusation*>(slabAt(record.offset));
-  Broadcast out;
-  out.subject = record.subject;
-  out.from = record.from;
-  out.incarnation = record.incarnation;
-  out.evidence = static_cast<uint8_t>(accusation.evidence());
-  out.kind = record.kind == wire::RecordKind_suspect ? RecordClass::suspect : RecordClass::death;
-  out.wireBytes = kAccusationWireBytes;
-  if (out.from == 0) {
-    ContentParts content;
-    content.sequence = accusation.from();
-    out.content = Content::make(content);
-  }
-  push(std::move(out));
 }
 
 // --- stream chunks

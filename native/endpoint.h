@@ -28,6 +28,7 @@ struct EndpointConfig {
   uint32_t retransmitMult = 4;
   uint32_t queueRecords = 4096;
   double messageShare = 0.25;
+  bool gossipFeedback = false;
 };
 
 // What the endpoints of a hub share.
@@ -67,18 +68,24 @@ class Endpoint {
   bool sendPingRequest(AddressHandle to, MemberHandle target, AddressHandle address, uint32_t seq);
   // Records sent; 0: the queue is empty; -1: the transmit ring is full.
   int32_t sendGossip(AddressHandle to);
+  // One datagram of the news that waits to be forwarded at once, to each of these. Records sent; 0:
+  // none waits; -1: too much of what was sent before has not left yet.
+  int32_t sendUrgent(std::span<const AddressHandle> targets);
   bool sendMessage(AddressHandle to, Bytes payload);
 
   // --- JS thread: the broadcast queue.
 
+  // `urgent`: a refutation, which sendUrgent() forwards; ordinary news waits for the tick.
   void queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation, Bytes meta,
-                  const std::optional<VersionBytes>& versions);
+                  const std::optional<VersionBytes>& versions, bool urgent);
   void queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
-                       uint32_t incarnation, uint8_t evidence);
+                       uint32_t incarnation, uint8_t evidence, bool urgent);
   // `token` is reported when the record has ended; 0: nobody waits.
   bool queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload, uint32_t token = 0);
-  // Queues what this record of the ring describes.
-  void relay(const Record& record);
+  // Queues what this record of the ring describes; urgent news is forwarded by sendUrgent().
+  void relay(const Record& record, bool urgent);
+  // Somebody else told us this; it may be what we are telling.
+  void noteHeard(const Record& record);
   BroadcastQueue& queue() { return queue_; }
   size_t maxMessageBytes() const;
   void setDigest(uint64_t digest) { digest_.store(digest, std::memory_order_relaxed); }
@@ -118,8 +125,8 @@ class Endpoint {
   bool transmitToppedUp(AddressHandle to);
   void push(Broadcast record);
   void publishQueueCounters();
-  void relayAlive(const Record& record);
-  void relayAccusation(const Record& record);
+  void relayAlive(const Record& record, bool urgent);
+  void relayAccusation(const Record& record, bool urgent);
   const uint8_t* slabAt(uint32_t offset) const { return parts_.ring.slab().data() + offset; }
 
   uint32_t index_;

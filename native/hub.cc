@@ -39,6 +39,17 @@ void Hub::noteDrain() {
   if (io_) io_->noteDrain();
 }
 
+uint32_t Hub::poll() {
+  const uint32_t readable = ring_.readable();
+  const uint64_t first = ring_.readPosition();
+  // Before JavaScript relays what is news, so that nothing counts as heard from its first teller.
+  for (heardThrough_ = std::max(heardThrough_, first); heardThrough_ < first + readable; ++heardThrough_) {
+    const Record& record = ring_.at(static_cast<uint32_t>(heardThrough_));
+    if (Endpoint* endpoint = at(record.endpoint)) endpoint->noteHeard(record);
+  }
+  return readable;
+}
+
 void Hub::consume(uint32_t count) {
   ring_.consume(count);
   interner_.recycle(ring_.readPosition());

@@ -35,6 +35,8 @@ class Hub {
   void requestDrain();
   void flush();
   void noteDrain();
+  // Records ready to be read; what they repeat counts as heard.
+  uint32_t poll();
   // Gives `count` records back, and with them the handles and endpoints that only they still named.
   void consume(uint32_t count);
 
@@ -83,6 +85,7 @@ class Hub {
   std::vector<std::shared_ptr<Endpoint>> endpoints_;
   // Indices are reused only when no record in the ring names the old endpoint.
   std::vector<Freed> freed_;
+  uint64_t heardThrough_ = 0;  // ring position
   double manualNowMs_ = 0;
   bool isShutDown_ = false;
 };

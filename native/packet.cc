@@ -78,7 +78,15 @@ Bytes Composer::finish() { return build(); }
 
 Bytes Composer::finish(BroadcastQueue& queue, size_t budget, size_t& records) {
   const size_t fixed = fixedBytes();
-  const auto picks = fixed < budget ? queue.fill(budget - fixed) : queue.fill(0);
+  return buildWith(fixed < budget ? queue.fill(budget - fixed) : queue.fill(0), budget, records);
+}
+
+Bytes Composer::finishUrgent(BroadcastQueue& queue, size_t budget, uint32_t sends,
+                             size_t& records) {
+  return buildWith(queue.fillUrgent(budget - fixedBytes(), sends), budget, records);
+}
+
+Bytes Composer::buildWith(std::span<const Broadcast* const> picks, size_t budget, size_t& records) {
   records = picks.size();
   for (;;) {
     for (const Broadcast* record : picks.first(records)) add(*record);

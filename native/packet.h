@@ -71,6 +71,8 @@ class Composer {
   // Builds the body of probes topped up from the queue, `budget` bytes at most, without what
   // suspect() and message() added. Interner's thread only.
   Bytes finish(BroadcastQueue& queue, size_t budget, size_t& records);
+  // The same with the records that wait to be forwarded at once, which count as sent `sends` times.
+  Bytes finishUrgent(BroadcastQueue& queue, size_t budget, uint32_t sends, size_t& records);
 
  private:
   struct Request {
@@ -80,6 +82,7 @@ class Composer {
   };
 
   size_t fixedBytes() const;
+  Bytes buildWith(std::span<const Broadcast* const> picks, size_t budget, size_t& records);
   void forgetRecords();
   void add(const Broadcast& record);
   void addAlive(const Content& content, uint32_t incarnation);

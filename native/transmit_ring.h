@@ -24,6 +24,11 @@ class TransmitRing {
 
   // --- producer ---
 
+  // What has been pushed and not been sent yet.
+  size_t usedBytes() const {
+    return static_cast<size_t>(head_.load(std::memory_order_relaxed) -
+                               tail_.load(std::memory_order_acquire));
+  }
   // Whether a body that is not urgent would surely fit.
   bool hasRoom(size_t bodyBytes) const;
   // False when full. Probes and their answers may use the last eighth, everything else may not.

@@ -40,6 +40,7 @@ const numbers = {
   indirectChecks: { lan: 3, local: 1, min: 0, max: 32 },
   gossipIntervalMs: { lan: 200, wan: 500, local: 100, min: 10, max: 60_000, zero: true },
   gossipNodes: { lan: 3, wan: 4, min: 1, max: 64 },
+  urgentFanout: { lan: 4, min: 1, max: 4, zero: true },
   gossipToTheDeadMs: { lan: 30_000, wan: 60_000, local: 15_000, min: 0, max: 24 * hourMs },
   retransmitMult: { lan: 4, local: 2, min: 1, max: 64 },
   suspicionMult: { lan: 4, wan: 6, local: 3, min: 1, max: 64 },
@@ -76,6 +77,8 @@ type NumberOption = keyof typeof numbers;
  */
 export const memberlistRules = {
   ringProbe: false,
+  urgentFanout: 0,
+  gossipFeedback: false,
   probeTimeoutMinMs: 0,
   indirectTimeoutMs: 0,
   suspicionMinMs: 0,
@@ -101,6 +104,7 @@ const others = [
   "validateNames",
   "tcpPing",
   "ringProbe",
+  "gossipFeedback",
   "verifyIncoming",
   "encryptOutgoing",
   "compression",
@@ -143,6 +147,7 @@ export function resolveConfig(options: GossipOptions): Config {
     seed: options.seed === undefined ? null : checkSeed(options.seed),
     backend: oneOf("backend", options.backend ?? "auto", backends),
     tcpPing: checkBoolean("tcpPing", options.tcpPing ?? true),
+    gossipFeedback: checkBoolean("gossipFeedback", options.gossipFeedback ?? false),
     ringProbe: checkBoolean("ringProbe", options.ringProbe ?? true),
     verifyIncoming: checkBoolean("verifyIncoming", options.verifyIncoming ?? true),
     encryptOutgoing: checkBoolean("encryptOutgoing", options.encryptOutgoing ?? true),
@@ -160,6 +165,7 @@ export function parseOption(name: string, text: string): Partial<GossipOptions> 
     case "validateNames":
     case "tcpPing":
     case "ringProbe":
+    case "gossipFeedback":
     case "verifyIncoming":
     case "encryptOutgoing":
     case "compression":

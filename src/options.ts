@@ -89,6 +89,16 @@ export interface GossipOptions {
   readonly gossipIntervalMs?: number;
   /** Members gossiped to in each round. Range 1 to 64. Default 3 (wan 4). */
   readonly gossipNodes?: number;
+  /**
+   * Members told at once of a death, a leave or a refutation by each who learns of it: its successors on so many rings
+   * of all members. Range 1 to 4; 0: such news waits for the gossip round too, as in memberlist. Default 4.
+   */
+  readonly urgentFanout?: number;
+  /**
+   * Whether ordinary news is sent half as often as retransmitMult says, and less often still when it is heard from
+   * others: it stops when it is everywhere. Accusations and refutations are exempt. Default false.
+   */
+  readonly gossipFeedback?: boolean;
   /** How long the dead still get gossip, and are remembered at least. Default 30,000 (wan 60,000, local 15,000). */
   readonly gossipToTheDeadMs?: number;
   /** A record is sent retransmitMult x ceil(log10(n + 1)) times. Range 1 to 64. Default 4 (local 2). */

@@ -18,6 +18,7 @@ const table = [
   ["gossipIntervalMs", 200, 500, 100, 10, 60_000, true],
   ["gossipNodes", 3, 4, 3, 1, 64, false],
   ["gossipToTheDeadMs", 30_000, 60_000, 15_000, 0, 24 * hour, false],
+  ["urgentFanout", 4, 4, 4, 1, 4, true],
   ["retransmitMult", 4, 4, 2, 1, 64, false],
   ["suspicionMult", 4, 6, 3, 1, 64, false],
   ["suspicionMaxTimeoutMult", 6, 6, 6, 1, 64, false],
@@ -43,7 +44,15 @@ const table = [
   ["historyMembers", 1024, 1024, 1024, 1, 65_536, true],
 ] as const;
 
-const flags = ["validateNames", "tcpPing", "ringProbe", "compression", "verifyIncoming", "encryptOutgoing"] as const;
+const flags = [
+  "validateNames",
+  "tcpPing",
+  "ringProbe",
+  "gossipFeedback",
+  "compression",
+  "verifyIncoming",
+  "encryptOutgoing",
+] as const;
 
 /** What lets the option take any of its values. */
 const room = {

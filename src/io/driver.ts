@@ -150,6 +150,7 @@ export class Driver {
     for (const node of touched) {
       node.isTouched = false;
       if (this.#nodes[node.endpoint.index] !== node) continue;
+      node.swim.flush(nowMs);
       const nextMs = Math.max(node.swim.nextDeadline(nowMs), nowMs);
       // Later is no hurry: the node then has nothing to do at the old time and moves on by itself.
       if (nextMs < node.deadlineMs) this.#deadlines.set(node, nextMs);

@@ -160,9 +160,9 @@ async function openSockets(opening: Opening, port: number): Promise<Sockets> {
 
 function openEndpoint({ config, keyring, ip, self, driver, late }: Opening, port: number): Endpoint {
   const { cluster, stallToleranceMs, pingsPerSecond, datagramBytes } = config;
-  const { retransmitMult, queueRecords, messageShare } = config;
+  const { retransmitMult, queueRecords, messageShare, gossipFeedback } = config;
   const limits = { cluster, stallToleranceMs, pingsPerSecond, datagramBytes };
-  const tuning = { ...limits, retransmitMult, queueRecords, messageShare, networks: late.allow?.flat };
+  const tuning = { ...limits, retransmitMult, queueRecords, messageShare, gossipFeedback, networks: late.allow?.flat };
   try {
     const endpoint = driver.hub.open({ ip, port, self, keyring, ...tuning });
     endpoint.setEncryption(config.verifyIncoming, config.encryptOutgoing);

@@ -188,6 +188,7 @@ export class Simulation {
 
   #perform<T>(node: SimNode, work: (localMs: number) => T): T {
     const result = work(node.host.localMs(this.#nowMs));
+    node.swim.flush(node.host.localMs(this.#nowMs));
     this.#reschedule(node);
     this.#send();
     this.#tell();
@@ -285,6 +286,7 @@ export class Simulation {
       this.#dispatcher.dispatch(receiver, this.#reader);
     }
     hub.consume(count);
+    receiver.swim.flush(receiver.host.localMs(this.#nowMs));
     this.#send();
   }
 

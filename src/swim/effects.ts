@@ -34,9 +34,17 @@ export interface Datagrams {
   pingRequest(to: AddressHandle, target: MemberHandle, targetAddress: AddressHandle, seq: number): boolean;
   /** Returns the records sent, 0 when the queue is empty, -1 when dropped. */
   gossip(to: AddressHandle): number;
+  /**
+   * One datagram of the urgent news queued, to each of the first `count` addresses. Returns the records sent; 0: none
+   * waits; -1: too much of what was sent before has not left yet.
+   */
+  sendUrgent(targets: Uint32Array, count: number): number;
 }
 
-/** The transmit-limited queue. A record replaces the queued one about the same subject. */
+/**
+ * The transmit-limited queue. A record replaces the queued one about the same subject. Urgent ones (deaths, leaves and
+ * refutations that are news) also wait for sendUrgent().
+ */
 export interface Broadcasts {
   queueAlive(
     subject: MemberHandle,
@@ -44,11 +52,12 @@ export interface Broadcasts {
     incarnation: number,
     meta: Uint8Array | null,
     versions: PackedVersions,
+    isUrgent: boolean,
   ): void;
   queueSuspect(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
-  queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
+  queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number, isUrgent: boolean): void;
   /** Passes the received record at this ring index on, unchanged. */
-  relay(ringIndex: number): void;
+  relay(ringIndex: number, isUrgent: boolean): void;
   isQueued(subject: MemberHandle): boolean;
   /** Membership records, and user messages, that wait. */
   queueDepth(): number;

@@ -22,6 +22,7 @@ import { Seen, unheardOf } from "./observer.js";
 import type { Roster } from "./roster.js";
 import type { RoundTrips } from "./rtt.js";
 import type { Suspicions } from "./suspicion.js";
+import type { UrgentLane } from "./urgent.js";
 import { type VerdictConfig, Verdicts } from "./verdict.js";
 
 export interface MembershipConfig extends VerdictConfig {
@@ -63,6 +64,7 @@ export class Membership {
   readonly #suspicions: Suspicions;
   readonly #awareness: Awareness;
   readonly #verdicts: Verdicts;
+  readonly #urgent: UrgentLane;
   readonly #effects: Effects;
   readonly #seen: Seen;
   readonly #refused = new RefusedEvidence();
@@ -75,6 +77,7 @@ export class Membership {
     this.#suspicions = parts.suspicions;
     this.#awareness = parts.awareness;
     this.#verdicts = new Verdicts(config, { ...parts, self: self.handle });
+    this.#urgent = parts.urgent;
     this.#effects = parts.effects;
     this.#seen = new Seen(parts);
     this.gate = new Gate(config.metaMaxBytes, self, parts.effects);
@@ -86,19 +89,14 @@ export class Membership {
     this.#roster.add(handle, address, MemberState.alive, incarnation, nowMs);
     this.#roster.setMeta(handle, meta);
     this.#roster.setVersions(handle, versions);
-    this.announceSelf();
+    this.#announceSelf(false);
     this.#announceSize();
-  }
-
-  announceSelf(): void {
-    const { handle, address, meta, incarnation, versions } = this.#self;
-    this.#effects.broadcasts.queueAlive(handle, address, incarnation, meta, versions);
   }
 
   updateMeta(nowMs: number, meta: Uint8Array): void {
     this.#self.meta = meta.slice();
     this.#roster.setMeta(this.#self.handle, meta);
-    if (!this.#self.isLeaving) this.#raiseIncarnation(nowMs, this.#self.incarnation);
+    if (!this.#self.isLeaving) this.#raiseIncarnation(nowMs, this.#self.incarnation, false);
   }
 
   /** An alive from a datagram (`alive.ringIndex` >= 0) or a sync. `subject` is 0 when its name is new. */
@@ -143,7 +141,7 @@ export class Membership {
     this.#suspicions.end(subject);
     this.#roster.become(subject, stateOfClaim(claim), incarnation, nowMs);
     this.#seen.state(nowMs, before, subject, from, accusation.evidence);
-    this.#spread(accusation, Claim.death);
+    this.#spread(accusation, Claim.death, before <= MemberState.suspect);
     this.#announceSize();
     if (before === stateOfClaim(claim) || this.#roster.isHearsay(subject)) return;
     if (claim === Claim.farewell) return this.#notify(EventKind.leave, subject, 0, Evidence.farewell);
@@ -189,7 +187,8 @@ export class Membership {
     const before = this.#roster.stateOf(handle);
     this.#roster.become(handle, MemberState.left, incarnation, nowMs);
     this.#seen.state(nowMs, before, handle, handle, Evidence.farewell);
-    this.#effects.broadcasts.queueDeath(handle, handle, incarnation, Evidence.farewell);
+    this.#effects.broadcasts.queueDeath(handle, handle, incarnation, Evidence.farewell, true);
+    this.#urgent.noteNews();
     this.#announceSize();
   }
 
@@ -204,7 +203,7 @@ export class Membership {
       if (state !== MemberState.alive) this.#roster.noteHearsay(member);
       else {
         this.#announceSize();
-        this.#spreadAlive(member, alive);
+        this.#spreadAlive(member, alive, false);
         this.#notify(EventKind.join, member, 0, Evidence.timeout);
       }
     }
@@ -234,7 +233,7 @@ export class Membership {
     this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
     this.#seen.state(nowMs, before, subject, 0, Evidence.hearsay);
     const changed = this.#takeDetails(subject, alive);
-    this.#spreadAlive(subject, alive);
+    this.#spreadAlive(subject, alive, before === MemberState.suspect || before === MemberState.dead);
     this.#announceSize();
     const kind = eventOfAlive(told, changed);
     if (kind !== null) this.#notify(kind, subject, 0, Evidence.timeout);
@@ -276,7 +275,7 @@ export class Membership {
     const versions = alive.versions();
     const isOurs = versions === unknownVersions || versions === this.#self.versions;
     if (ahead === 0 && isOurs && isSame(this.#self.meta, alive.meta())) return;
-    this.#raiseIncarnation(nowMs, incarnation);
+    this.#raiseIncarnation(nowMs, incarnation, true);
   }
 
   /** M-172. */
@@ -286,15 +285,21 @@ export class Membership {
     if (ahead < 0 || ahead > refutationJump) return;
     this.refutations++;
     this.#awareness.apply(1);
-    this.#raiseIncarnation(nowMs, incarnation);
+    this.#raiseIncarnation(nowMs, incarnation, true);
     this.#effects.observer?.refuted(nowMs, from, incarnation, evidence, this.#self.incarnation);
   }
 
-  #raiseIncarnation(nowMs: number, atLeast: number): void {
+  #raiseIncarnation(nowMs: number, atLeast: number, isUrgent: boolean): void {
     const above = incarnationDistance(this.#self.incarnation, atLeast) > 0 ? atLeast : this.#self.incarnation;
     this.#self.incarnation = nextIncarnation(above);
     this.#roster.become(this.#self.handle, MemberState.alive, this.#self.incarnation, nowMs);
-    this.announceSelf();
+    this.#announceSelf(isUrgent);
+  }
+
+  #announceSelf(isUrgent: boolean): void {
+    const { handle, address, meta, incarnation, versions } = this.#self;
+    this.#effects.broadcasts.queueAlive(handle, address, incarnation, meta, versions, isUrgent);
+    if (isUrgent) this.#urgent.noteNews();
   }
 
   #suspect(nowMs: number, accusation: Accusation): void {
@@ -345,20 +350,22 @@ export class Membership {
     this.handleDeath(nowMs, { subject, from: this.#self.handle, incarnation, evidence, ringIndex: -1 });
   }
 
-  #spread(accusation: Accusation, claim: Claim): void {
+  #spread(accusation: Accusation, claim: Claim, isUrgent = false): void {
     const { subject, from, incarnation, evidence, ringIndex } = accusation;
     const { broadcasts } = this.#effects;
-    if (ringIndex >= 0) broadcasts.relay(ringIndex);
+    if (isUrgent) this.#urgent.noteNews();
+    if (ringIndex >= 0) broadcasts.relay(ringIndex, isUrgent);
     else if (claim === Claim.suspect) broadcasts.queueSuspect(subject, from, incarnation, evidence);
-    else broadcasts.queueDeath(subject, from, incarnation, evidence);
+    else broadcasts.queueDeath(subject, from, incarnation, evidence, isUrgent);
   }
 
-  #spreadAlive(member: MemberHandle, alive: AliveView): void {
+  #spreadAlive(member: MemberHandle, alive: AliveView, isUrgent: boolean): void {
     const { broadcasts } = this.#effects;
-    if (alive.ringIndex >= 0) return broadcasts.relay(alive.ringIndex);
+    if (isUrgent) this.#urgent.noteNews();
+    if (alive.ringIndex >= 0) return broadcasts.relay(alive.ringIndex, isUrgent);
     const incarnation = this.#roster.incarnationOf(member);
     const address = this.#roster.addressOf(member);
-    broadcasts.queueAlive(member, address, incarnation, alive.meta(), this.#roster.versionsOf(member));
+    broadcasts.queueAlive(member, address, incarnation, alive.meta(), this.#roster.versionsOf(member), isUrgent);
   }
 
   #announceSize(): void {
@@ -380,6 +387,7 @@ export interface MembershipParts {
   readonly roundTrips: RoundTrips;
   readonly effects: Effects;
   readonly nextSeq: () => number;
+  readonly urgent: UrgentLane;
 }
 
 function isSame(known: Uint8Array, given: Uint8Array | null): boolean {

@@ -18,6 +18,7 @@ import { RoundTrips } from "./rtt.js";
 import type { SwimStats } from "./stats.js";
 import { Suspicions } from "./suspicion.js";
 import { Sync, syncScale } from "./sync.js";
+import { UrgentLane } from "./urgent.js";
 import { leastToBeDeaf } from "./verdict.js";
 import { judgeVersions, VersionVerdict } from "./versions.js";
 
@@ -27,6 +28,7 @@ export interface SwimConfig extends MembershipConfig, ProberConfig {
   readonly pushPullIntervalMs: number;
   readonly probeTimeoutMs: number;
   readonly probeTimeoutMinMs: number;
+  readonly urgentFanout: number;
   readonly awarenessMaxMultiplier: number;
   readonly deafLimitMs: number;
 }
@@ -57,6 +59,7 @@ export class Swim {
   readonly #prober: Prober;
   readonly #errands: Errands;
   readonly #sync: Sync;
+  readonly #urgent: UrgentLane;
   #seq = 0;
   #gossipAtMs = never;
   #syncAtMs = never;
@@ -78,6 +81,8 @@ export class Swim {
     const rings = new Rings(self.handle, effects.directory);
     const roster = new Roster(effects.directory, random.child(), rings);
     this.roster = roster;
+    const urgent = new UrgentLane(config.urgentFanout, rings, roster, effects.datagrams);
+    this.#urgent = urgent;
     const awareness = new Awareness(config.awarenessMaxMultiplier, effects);
     this.#awareness = awareness;
     const hearing = new Hearing(config.deafLimitMs, config.suspicionMinMs > 0 ? config.probeTimeoutMs : 0);
@@ -92,6 +97,7 @@ export class Swim {
       effects,
       suspicions: this.#suspicions,
       nextSeq,
+      urgent,
     });
     this.#membership = membership;
     const accuse = (nowMs: number, accusation: Accusation): void => membership.handleSuspect(nowMs, accusation);
@@ -125,12 +131,18 @@ export class Swim {
     if (this.#gossipAtMs <= nowMs) this.#gossipTick(nowMs);
     if (this.#syncAtMs <= nowMs) this.#syncTick(nowMs);
     if (this.#reapTickAtMs <= nowMs) this.#reapTick(nowMs);
+    this.flush(nowMs);
+  }
+
+  /** Forwards urgent news. Called when all that arrived together has been handled, before anything is sent. */
+  flush(nowMs: number): void {
+    this.#urgent.flush(nowMs);
   }
 
   /** When advance() has something to do next; Infinity when never. */
   nextDeadline(nowMs: number): number {
     const tickAtMs = Math.min(this.#prober.nextTickMs(), this.#gossipAtMs, this.#syncAtMs, this.#reapTickAtMs);
-    return Math.min(tickAtMs, this.nextVerdict(nowMs));
+    return Math.min(tickAtMs, this.#urgent.nextDeadlineMs(), this.nextVerdict(nowMs));
   }
 
   /** When the next verdict is due. */

@@ -87,6 +87,8 @@ export interface EndpointOptions {
   readonly queueRecords: number;
   /** Share of each gossip datagram kept for user messages while some wait, 0 to 1. */
   readonly messageShare: number;
+  /** Whether news starts with half its transmits, and hearing it counts as one more. Default false. */
+  readonly gossipFeedback?: boolean;
   /** Networks that datagrams may come from, 17 bytes each: prefix, and length in bits of 128. Left out: any. */
   readonly networks?: Uint8Array | undefined;
 }
@@ -161,6 +163,11 @@ export interface Endpoint {
   pingRequest(to: AddressHandle, target: MemberHandle, targetAddress: AddressHandle, seq: number): boolean;
   /** One datagram filled from the broadcast queue. Returns the records in it; 0 = nothing to send, -1 = ring full. */
   gossip(to: AddressHandle): number;
+  /**
+   * One datagram of the queued urgent news, to each of the first `count` addresses. Returns the records in it; 0 =
+   * none waits, -1 = too much of what was sent before has not left yet.
+   */
+  sendUrgent(targets: Uint32Array, count: number): number;
   /** A user payload to one address, not relayed. */
   message(to: AddressHandle, payload: Uint8Array): boolean;
 
@@ -171,9 +178,17 @@ export interface Endpoint {
     incarnation: number,
     meta: Uint8Array | null,
     versions?: PackedVersions,
+    /** A refutation: keeps its whole transmit limit, and sendUrgent() forwards it. Default false. */
+    isUrgent?: boolean,
   ): void;
   queueSuspect(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
-  queueDeath(subject: MemberHandle, from: MemberHandle, incarnation: number, evidence: number): void;
+  queueDeath(
+    subject: MemberHandle,
+    from: MemberHandle,
+    incarnation: number,
+    evidence: number,
+    isUrgent?: boolean,
+  ): void;
   /**
    * A user broadcast of `origin`; false when it can never fit a datagram. A token other than 0 is reported by
    * takeFinished() once it is no longer sent; at most one queued message has it.
@@ -190,7 +205,7 @@ export interface Endpoint {
   /** Pairs of token and BroadcastEnd since the last call, in order. */
   takeFinished(): Uint32Array;
   /** Queues the alive, suspect, death or message at this ring index without decoding it. */
-  relay(ringIndex: number): void;
+  relay(ringIndex: number, isUrgent?: boolean): void;
   /** True while a membership record about the member waits in the queue. */
   isQueued(subject: MemberHandle): boolean;
   /** Membership records waiting. */

@@ -55,10 +55,10 @@ void drain(World& world) {
       const auto* alive =
           reinterpret_cast<const wire::Alive*>(world.slab.data() + record.offset);
       const MemberHandle handle = world.hub->interner().intern(alive->name()->string_view());
-      world.endpoint->relay(record);
+      world.endpoint->relay(record, false);
       world.hub->interner().release(handle);
     } else {
-      world.endpoint->relay(record);
+      world.endpoint->relay(record, true);
     }
   }
   world.hub->consume(count);

@@ -40,6 +40,8 @@ class FakeCore {
     this.onAdvance(nowMs, drainedThroughMs);
   }
 
+  flush(): void {}
+
   nextDeadline(): number {
     return this.deadlineMs;
   }

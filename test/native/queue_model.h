@@ -21,6 +21,7 @@ class QueueModel {
     uint32_t incarnation;
     size_t size;
     uint32_t token;
+    uint8_t flags = 0;
     uint32_t transmits = 0;
     uint64_t id = 0;  // grows with every filing
     size_t pick = 0;  // when in this fill, from 1; 0 = not picked
@@ -42,11 +43,21 @@ class QueueModel {
   uint32_t limit = 4;
   size_t most = 0;
   double share = 0;
+  bool feedback = false;
   std::vector<Item> items;
+  std::vector<uint32_t> urgent;
   std::vector<std::pair<uint32_t, EndReason>> ends;
 
   void push(Item item) {
+    if (item.flags & kUrgent) {
+      if (urgent.size() < most) {
+        urgent.push_back(item.subject);
+      } else {
+        item.flags &= static_cast<uint8_t>(~kUrgent);
+      }
+    }
     if (!item.isMessage()) remove(item.subject);
+    if (feedback && !item.isMessage() && !(item.flags & kKeepsBudget)) item.transmits = limit / 2;
     prune(item.isMessage(), most - 1);
     item.id = nextId_++;
     items.push_back(item);
@@ -104,10 +115,36 @@ class QueueModel {
     return tokens;
   }
 
+  std::vector<uint32_t> fillUrgent(size_t budget, uint32_t sends) {
+    std::vector<uint32_t> tokens;
+    while (!urgent.empty()) {
+      const auto found = std::find_if(items.begin(), items.end(), [&](const Item& item) {
+        return !item.isMessage() && item.subject == urgent.front() && (item.flags & kUrgent);
+      });
+      if (found != items.end()) {
+        if (found->size > budget) {
+          if (tokens.empty()) urgent.erase(urgent.begin());
+          break;
+        }
+        budget -= found->size;
+        tokens.push_back(found->token);
+        found->flags &= static_cast<uint8_t>(~kUrgent);
+        found->transmits += sends;
+        found->id = nextId_++;
+        drop(EndReason::limit, [&](const Item& item) {
+          return item.token == tokens.back() && item.transmits >= limit;
+        });
+      }
+      urgent.erase(urgent.begin());
+    }
+    return tokens;
+  }
+
   bool noteHeard(uint32_t subject, RecordClass kind, uint32_t incarnation) {
     for (Item& item : items) {
       if (item.isMessage() || item.subject != subject) continue;
       if (item.kind != kind || item.incarnation != incarnation) return false;
+      if (item.flags & kKeepsBudget) return true;
       item.pick = 1;
       settle();
       return true;
@@ -172,9 +209,11 @@ class QueueModelTest {
         queue_({.retransmitMult = mult_,
                 .queueRecords = seed % 2 ? 40u : 400u,
                 .messageShare = static_cast<double>(seed % 5) / 4,
+                .feedback = seed % 3 == 0,
                 .onFree = [this](const Broadcast&) { ++freed_; }}) {
     model_.most = seed % 2 ? 40 : 400;
     model_.share = static_cast<double>(seed % 5) / 4;
+    model_.feedback = seed % 3 == 0;
     model_.limit = queue_.transmitLimit();
   }
 
@@ -192,7 +231,7 @@ class QueueModelTest {
   uint32_t below(uint32_t bound) { return static_cast<uint32_t>(dice_() % bound); }
 
   bool act() {
-    const uint32_t die = below(21);
+    const uint32_t die = below(22);
     if (die < 11) return push();
     if (die < 16) return fill();
     const uint32_t subject = 1 + below(300);
@@ -201,6 +240,7 @@ class QueueModelTest {
     if (die == 18 && below(50) == 0) return prune();
     if (die == 19 && below(10) == 0) return resize();
     if (die == 20) return withdraw();
+    if (die == 21) return forward();
     return queue_.isQueued(subject) == isInModel(subject);
   }
 
@@ -218,8 +258,9 @@ class QueueModelTest {
     record.incarnation = below(2);
     record.wireBytes = sizes[below(8)];
     record.token = ++token_;
+    if (record.kind != RecordClass::message) record.flags = static_cast<uint8_t>(below(4));
     model_.push({record.kind, record.subject, record.incarnation,
-                 (record.wireBytes + size_t{3}) / 4 * 4, record.token});
+                 (record.wireBytes + size_t{3}) / 4 * 4, record.token, record.flags});
     return queue_.push(std::move(record));
   }
 
@@ -230,6 +271,15 @@ class QueueModelTest {
     for (const Broadcast* pick : queue_.fill(budget, overhead)) tokens.push_back(pick->token);
     sent_ += tokens.size();
     return tokens == model_.fill(budget, overhead);
+  }
+
+  bool forward() {
+    const size_t budget = below(3) == 0 ? below(300) : 1360;
+    const uint32_t sends = 1 + below(4);
+    std::vector<uint32_t> tokens;
+    for (const Broadcast* pick : queue_.fillUrgent(budget, sends)) tokens.push_back(pick->token);
+    sent_ += tokens.size() * sends;
+    return tokens == model_.fillUrgent(budget, sends);
   }
 
   bool hear(uint32_t subject) {

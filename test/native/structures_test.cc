@@ -13,6 +13,7 @@
 #include "broadcast_queue.h"
 #include "check.h"
 #include "interner.h"
+#include "queue_cases.h"
 #include "queue_model.h"
 #include "replay_window.h"
 
@@ -225,15 +226,6 @@ void testReplayEviction() {
 
 // --- BroadcastQueue: scenarios ---
 
-Broadcast record(RecordClass kind, MemberHandle subject, uint32_t wireBytes, uint32_t token = 0) {
-  Broadcast made;
-  made.kind = kind;
-  made.subject = subject;
-  made.wireBytes = wireBytes;
-  made.token = token;
-  return made;
-}
-
 std::vector<uint32_t> subjects(std::span<const Broadcast* const> picks) {
   std::vector<uint32_t> list;
   for (const Broadcast* pick : picks) list.push_back(pick->subject);
@@ -382,6 +374,8 @@ int main() {
   testOrder();
   testMessagesLeaveInTheirOrder();
   testReplaceAndReport();
+  testUrgentNewsIsForwardedOnce();
+  testFeedbackHalvesWhatMayBeHalved();
   testHeardCountsAsSent();
   testMessageShare();
   testMemoryComesBack();

@@ -1,13 +1,7 @@
 import { memberlistRules, resolveConfig } from "../../src/config.js";
 import { Random } from "../../src/random.js";
-import { Awareness } from "../../src/swim/awareness.js";
 import type { Broadcasts, Datagrams, Directory, Effects, Streams } from "../../src/swim/effects.js";
 import type { MemberEvent } from "../../src/swim/events.js";
-import { Hearing } from "../../src/swim/hearing.js";
-import type { Accusation } from "../../src/swim/membership.js";
-import { Probe } from "../../src/swim/probe.js";
-import { Roster } from "../../src/swim/roster.js";
-import { RoundTrips } from "../../src/swim/rtt.js";
 import { Swim, type SwimConfig } from "../../src/swim/swim.js";
 import type { AddressHandle, MemberHandle } from "../../src/wire/addon.js";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
@@ -147,6 +141,10 @@ export class Recorder implements Effects {
   /** What datagrams answer: false plays a full transmit ring. */
   sends = true;
   recordsPerGossip = 1;
+  /** Subjects, or ring indices of relayed records, that wait for sendUrgent. */
+  readonly urgent: number[] = [];
+  recordsPerUrgent = 10;
+  isBusy = false;
   messages = 0;
   clusterSize = 0;
 
@@ -160,19 +158,31 @@ export class Recorder implements Effects {
       this.directory.addresses.textOf(targetAddress);
       return this.#send(to, { verb: "pingRequest", to, target, targetAddress, seq });
     },
+    sendUrgent: (targets, count) => {
+      if (this.isBusy) return -1;
+      if (this.urgent.length === 0) return 0;
+      for (const to of targets.subarray(0, count)) this.#send(to, { verb: "sendUrgent", to });
+      return this.urgent.splice(0, this.recordsPerUrgent).length;
+    },
     gossip: (to) => (this.#send(to, { verb: "gossip", to }) ? this.recordsPerGossip : -1),
   };
 
   readonly broadcasts: Broadcasts = {
-    queueAlive: (subject, address, incarnation, meta, versions) => {
+    queueAlive: (subject, address, incarnation, meta, versions, isUrgent) => {
       const call = { verb: "queueAlive", subject, address, incarnation, meta: [...(meta ?? [])] };
+      if (isUrgent) this.urgent.push(subject);
       this.#queue(subject, versions < 0 ? call : { ...call, versions });
     },
     queueSuspect: (subject, from, incarnation, evidence) =>
       this.#queue(subject, { verb: "queueSuspect", subject, from, incarnation, evidence }),
-    queueDeath: (subject, from, incarnation, evidence) =>
-      this.#queue(subject, { verb: "queueDeath", subject, from, incarnation, evidence }),
-    relay: (ringIndex) => void this.calls.push({ verb: "relay", ringIndex }),
+    queueDeath: (subject, from, incarnation, evidence, isUrgent) => {
+      this.#queue(subject, { verb: "queueDeath", subject, from, incarnation, evidence });
+      if (isUrgent) this.urgent.push(subject);
+    },
+    relay: (ringIndex, isUrgent) => {
+      this.calls.push({ verb: "relay", ringIndex });
+      if (isUrgent) this.urgent.push(ringIndex);
+    },
     isQueued: (subject) => this.queued.has(subject),
     queueDepth: () => this.queued.size,
     messageDepth: () => this.messages,
@@ -326,71 +336,5 @@ export class Stage {
     directory.release(this.self);
     directory.releaseAddress(this.selfAddress);
     return directory.held();
-  }
-}
-
-/** One probe with the parts it works on. Time 0 is when the ping leaves. */
-export class ProbeScene {
-  readonly recorder = new Recorder();
-  readonly roster = new Roster(this.recorder.directory, new Random(1));
-  readonly awareness = new Awareness(8);
-  readonly hearing = new Hearing(60_000, 0);
-  readonly roundTrips: RoundTrips;
-  readonly accusations: Accusation[] = [];
-  readonly self: MemberHandle;
-  readonly probe: Probe;
-  #seq = 0;
-
-  constructor(changes: Partial<typeof lan> = {}) {
-    this.self = this.add("self");
-    this.roundTrips = new RoundTrips({ ...lan, ...changes });
-    this.probe = new Probe(
-      { ...lan, ...changes },
-      {
-        self: this.self,
-        roster: this.roster,
-        awareness: this.awareness,
-        hearing: this.hearing,
-        effects: this.recorder,
-        roundTrips: this.roundTrips,
-        nextTarget: (nowMs) => this.roster.nextProbeTarget(this.self, nowMs - 1e9),
-        nextSeq: () => ++this.#seq,
-        accuse: (_nowMs, accusation) => void this.accusations.push(accusation),
-      },
-    );
-  }
-
-  add(name: string, state = MemberState.alive): MemberHandle {
-    const { directory } = this.recorder;
-    const member = directory.intern(name);
-    this.roster.add(member, directory.internAddress(ipOf(member), 7946), state, 3, -1e6);
-    return member;
-  }
-
-  with(helpers: number): { target: MemberHandle; helpers: MemberHandle[] } {
-    const target = this.add("target");
-    return { target, helpers: Array.from({ length: helpers }, (_, i) => this.add(`helper${i}`)) };
-  }
-
-  /** Starts the probe of `target`, whoever would be next. */
-  start(target: MemberHandle, atMs = 0): number {
-    const others = [...this.roster.members()].filter((member) => member !== target && member !== this.self);
-    const states = others.map((member) => this.roster.stateOf(member));
-    for (const member of others) this.roster.become(member, MemberState.left, 3, -1e6);
-    this.probe.start(atMs);
-    others.forEach((member, i) => {
-      this.roster.become(member, states[i] as MemberState, 3, -1e6);
-    });
-    if (others.length > 0) this.hearing.notePing(atMs);
-    return this.#seq;
-  }
-
-  /** Anybody's datagram arrives. */
-  hears(atMs: number): void {
-    this.hearing.noteHeard(atMs);
-  }
-
-  advance(toMs: number, drainedThroughMs = toMs): void {
-    this.probe.advance(toMs, drainedThroughMs);
   }
 }

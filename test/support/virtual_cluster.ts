@@ -163,6 +163,7 @@ function effectsOf(node: VirtualNode): Effects {
       nack: (to, seq) => topUp(to, { kind: "nack", seq }),
       pingRequest: (to, target, address, seq) =>
         topUp(to, { kind: "pingRequest", target: name(target), to: address, seq }),
+      sendUrgent: () => 0,
       gossip: (to) => {
         const records = queue.fill();
         return send(to, ...records) ? records.length : -1;

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import { observing } from "../support/observing.js";
-import { ProbeScene, recordOf, Stage } from "../support/recorder.js";
+import { ProbeScene } from "../support/probe_scene.js";
+import { recordOf, Stage } from "../support/recorder.js";
 
 const still = { gossipIntervalMs: 0, pushPullIntervalMs: 0, probeIntervalMs: 0 };
 

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { MemberHandle } from "../../src/wire/addon.js";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
-import { ProbeScene } from "../support/recorder.js";
+import { ProbeScene } from "../support/probe_scene.js";
 
 const { suspect, dead, left } = MemberState;
 const never = Number.POSITIVE_INFINITY;

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { MemberHandle } from "../../src/wire/addon.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
-import { ipOf, ProbeScene } from "../support/recorder.js";
+import { ProbeScene } from "../support/probe_scene.js";
+import { ipOf } from "../support/recorder.js";
 
 const { alive, dead, left } = MemberState;
 

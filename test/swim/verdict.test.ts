@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { resolveConfig } from "../../src/config.js";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
-import { ProbeScene, Stage } from "../support/recorder.js";
+import { ProbeScene } from "../support/probe_scene.js";
+import { Stage } from "../support/recorder.js";
 
 const { timeout } = Evidence;
 const { suspicionMinMs, indirectTimeoutMs, probeTimeoutMinMs } = resolveConfig({ name: "n" });

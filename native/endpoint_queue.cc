@@ -1,0 +1,162 @@
+// What an endpoint gossips: records into the broadcast queue, its own and those that it relays.
+#include "endpoint.h"
+
+namespace tattler {
+
+namespace {
+
+// A refutation and an accusation must reach everybody, or somebody dies (EXPERIMENTS E).
+uint8_t flagsOf(RecordClass kind, bool urgent) {
+  if (kind == RecordClass::suspect) return kKeepsBudget;
+  if (!urgent) return 0;
+  return kind == RecordClass::alive ? kKeepsBudget | kUrgent : kUrgent;
+}
+
+}  // namespace
+
+size_t Endpoint::maxMessageBytes() const {
+  return bodyBudget() - kEnvelopeWireBytes - messageWireBytes(0) - 4;
+}
+
+// The queue holds a reference on both members until it lets the record go. One that was released
+// meanwhile (its descriptor was still in the ring) cannot be held, and is not worth passing on.
+void Endpoint::push(Broadcast record) {
+  if (record.subject != 0 && !parts_.interner.retain(record.subject)) return;
+  if (record.from != 0 && !parts_.interner.retain(record.from)) {
+    parts_.interner.release(record.subject);
+    return;
+  }
+  queue_.push(std::move(record));
+  publishQueueCounters();
+}
+
+void Endpoint::publishQueueCounters() {
+  const QueueCounters& counters = queue_.counters();
+  counters_.set(wire::Counter_recordsQueued, counters.queued);
+  counters_.set(wire::Counter_recordsSent, counters.sent);
+  counters_.set(wire::Counter_recordsRetired, counters.retired);
+  counters_.set(wire::Counter_recordsReplaced, counters.replaced);
+  counters_.set(wire::Counter_recordsPruned, counters.pruned);
+}
+
+void Endpoint::queueAlive(MemberHandle subject, AddressHandle address, uint32_t incarnation,
+                          Bytes meta, const std::optional<VersionBytes>& versions, bool urgent) {
+  const Address* socket = parts_.interner.addressOf(address);
+  if (!socket) return;
+  ContentParts content;
+  content.address = *socket;
+  content.name = parts_.interner.nameOf(subject);
+  content.payload = meta;
+  content.hasVersions = versions.has_value();
+  if (versions) content.versions = *versions;
+  Broadcast record;
+  record.content = Content::make(content);
+  record.subject = subject;
+  record.incarnation = incarnation;
+  record.kind = RecordClass::alive;
+  record.flags = flagsOf(record.kind, urgent);
+  record.wireBytes = static_cast<uint32_t>(
+      aliveWireBytes(content.name.size(), *socket, meta.size(), content.hasVersions));
+  push(std::move(record));
+}
+
+void Endpoint::queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
+                               uint32_t incarnation, uint8_t evidence, bool urgent) {
+  Broadcast record;
+  record.subject = subject;
+  record.from = from;
+  record.incarnation = incarnation;
+  record.evidence = evidence;
+  record.kind = kind;
+  record.flags = flagsOf(kind, urgent);
+  record.wireBytes = kAccusationWireBytes;
+  push(std::move(record));
+}
+
+bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload,
+                            uint32_t token) {
+  if (payload.size() > maxMessageBytes()) return false;
+  ContentParts content;
+  content.sequence = sequence;
+  content.payload = payload;
+  Broadcast record;
+  record.content = Content::make(content);
+  record.from = origin;
+  record.token = token;
+  record.kind = RecordClass::message;
+  record.wireBytes = static_cast<uint32_t>(messageWireBytes(payload.size()));
+  push(std::move(record));
+  return true;
+}
+
+void Endpoint::relay(const Record& record, bool urgent) {
+  switch (record.kind) {
+    case wire::RecordKind_alive:
+      return relayAlive(record, urgent);
+    case wire::RecordKind_suspect:
+    case wire::RecordKind_death:
+      return relayAccusation(record, urgent);
+    case wire::RecordKind_message: {
+      if (record.from == 0) return;
+      const uint64_t sequence = static_cast<uint64_t>(record.wideHigh) << 32 | record.wideLow;
+      queueMessage(record.from, sequence, {slabAt(record.offset), record.length});
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+void Endpoint::noteHeard(const Record& record) {
+  if (!config_.gossipFeedback || record.subject == 0 || queue_.membershipDepth() == 0) return;
+  if (record.kind == wire::RecordKind_alive) {
+    queue_.noteHeard(record.subject, RecordClass::alive, record.incarnation);
+  } else if (record.kind == wire::RecordKind_death) {
+    queue_.noteHeard(record.subject, RecordClass::death, record.incarnation);
+  }
+}
+
+void Endpoint::relayAlive(const Record& record, bool urgent) {
+  const auto& alive = *reinterpret_cast<const wire::Alive*>(slabAt(record.offset));
+  ContentParts content;
+  content.address = *fromWire(alive.v4(), alive.v6());
+  content.name = alive.name()->string_view();
+  if (alive.meta()) content.payload = {alive.meta()->data(), alive.meta()->size()};
+  if (const wire::Versions* v = alive.versions()) {
+    content.hasVersions = true;
+    content.versions = {v->protocol_min(),    v->protocol_max(),    v->protocol(),
+                        v->application_min(), v->application_max(), v->application()};
+  }
+  Broadcast out;
+  // A name that was new to us has been interned since the record was written.
+  out.subject = parts_.interner.findName(content.name);
+  if (out.subject == 0) return;
+  out.content = Content::make(content);
+  out.incarnation = alive.incarnation();
+  out.kind = RecordClass::alive;
+  out.flags = flagsOf(out.kind, urgent);
+  out.wireBytes = static_cast<uint32_t>(aliveWireBytes(
+      content.name.size(), content.address, content.payload.size(), content.hasVersions));
+  push(std::move(out));
+}
+
+void Endpoint::relayAccusation(const Record& record, bool urgent) {
+  if (record.subject == 0) return;
+  const auto& accusation = *reinterpret_cast<const wire::Accusation*>(slabAt(record.offset));
+  Broadcast out;
+  out.subject = record.subject;
+  out.from = record.from;
+  out.incarnation = record.incarnation;
+  out.evidence = static_cast<uint8_t>(accusation.evidence());
+  out.kind = record.kind == wire::RecordKind_suspect ? RecordClass::suspect : RecordClass::death;
+  out.flags = flagsOf(out.kind, urgent);
+  out.wireBytes = kAccusationWireBytes;
+  if (out.from == 0) {
+    ContentParts content;
+    content.sequence = accusation.from();
+    out.content = Content::make(content);
+  }
+  push(std::move(out));
+}
+
+}  // namespace tattler
