@@ -134,11 +134,14 @@ enum FrameKind : uint8_t {
   FrameKind_ack = 5,
   FrameKind_error = 6,
   FrameKind_confirm = 7,
+  FrameKind_digest = 8,
+  FrameKind_digestReply = 9,
+  FrameKind_digestFill = 10,
   FrameKind_MIN = FrameKind_syncRequest,
-  FrameKind_MAX = FrameKind_confirm
+  FrameKind_MAX = FrameKind_digestFill
 };
 
-inline const FrameKind (&EnumValuesFrameKind())[8] {
+inline const FrameKind (&EnumValuesFrameKind())[11] {
   static const FrameKind values[] = {
     FrameKind_syncRequest,
     FrameKind_syncReply,
@@ -147,13 +150,16 @@ inline const FrameKind (&EnumValuesFrameKind())[8] {
     FrameKind_ping,
     FrameKind_ack,
     FrameKind_error,
-    FrameKind_confirm
+    FrameKind_confirm,
+    FrameKind_digest,
+    FrameKind_digestReply,
+    FrameKind_digestFill
   };
   return values;
 }
 
 inline const char * const *EnumNamesFrameKind() {
-  static const char * const names[9] = {
+  static const char * const names[12] = {
     "syncRequest",
     "syncReply",
     "message",
@@ -162,13 +168,16 @@ inline const char * const *EnumNamesFrameKind() {
     "ack",
     "error",
     "confirm",
+    "digest",
+    "digestReply",
+    "digestFill",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameFrameKind(FrameKind e) {
-  if (::flatbuffers::IsOutRange(e, FrameKind_syncRequest, FrameKind_confirm)) return "";
+  if (::flatbuffers::IsOutRange(e, FrameKind_syncRequest, FrameKind_digestFill)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesFrameKind()[index];
 }

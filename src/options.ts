@@ -96,7 +96,7 @@ export interface GossipOptions {
   readonly urgentFanout?: number;
   /**
    * Whether ordinary news is sent half as often as retransmitMult says, and less often still when it is heard from
-   * others: it stops when it is everywhere. Accusations and refutations are exempt. Default false.
+   * others: it stops when it is everywhere. Accusations and refutations are exempt. Default true.
    */
   readonly gossipFeedback?: boolean;
   /** How long the dead still get gossip, and are remembered at least. Default 30,000 (wan 60,000, local 15,000). */
@@ -123,6 +123,12 @@ export interface GossipOptions {
   readonly awarenessMaxMultiplier?: number;
   /** Time between full state syncs, longer from 33 members on. 0: none. Default 30,000 (wan 60,000, local 15,000). */
   readonly pushPullIntervalMs?: number;
+  /**
+   * Pings and acks carry a digest of their sender's view. Where digests differ several times in a row the two views are
+   * compared over TCP, and what differs is traded: at most one comparison begun in this time. Range 10 to
+   * 3,600,000; 0: no digests. Default 1,000 (wan 5,000).
+   */
+  readonly digestSyncIntervalMs?: number;
   /** Deadline of one TCP exchange. Range 100 to 600,000. Default 10,000 (wan 30,000, local 1,000). */
   readonly streamTimeoutMs?: number;
   /** After so long dead, a name may be taken by another address. 0 (default): never. */

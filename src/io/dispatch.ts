@@ -52,6 +52,7 @@ export class Dispatcher {
       case RecordKind.ping:
         return this.#handlePing(node, reader);
       case RecordKind.ack: {
+        this.#compareDigests(swim, reader);
         const rttMs = swim.handleAck(nowMs, reader.from, reader.seq);
         if (rttMs >= 0) node.handleRoundTrip(reader, rttMs);
         else node.handlePong(reader);
@@ -81,7 +82,13 @@ export class Dispatcher {
     }
   }
 
+  #compareDigests(swim: Swim, reader: RingReader): void {
+    const { digestLow, digestHigh } = reader;
+    if (digestLow !== 0 || digestHigh !== 0) swim.handleDigest(reader.receivedAtMs, reader.from, digestLow, digestHigh);
+  }
+
   #handlePing(node: Receiver, reader: RingReader): void {
+    this.#compareDigests(node.swim, reader);
     if (reader.isAnswered)
       return node.swim.handlePing(reader.receivedAtMs, reader.from, reader.source, reader.seq, true);
     const source = this.#internSource(reader);

@@ -46,9 +46,8 @@ export async function receiveTurn(stream: FrameSocket, cluster: string, limits: 
     head ??= frame;
     checkFrame(frame, head, cluster);
     payloadBytes += frame.payload.length;
-    if (payloadBytes > limits.maxMessageBytes) {
-      throw new StreamFault("oversized", `a payload of more than ${limits.maxMessageBytes} bytes`);
-    }
+    const mostBytes = isDigest(head.kind) ? 4 * limits.maxSyncRecords : limits.maxMessageBytes;
+    if (payloadBytes > mostBytes) throw new StreamFault("oversized", `a payload of more than ${mostBytes} bytes`);
     for (const record of frame.members) records.push(record);
     parts.push(frame.payload);
     if (frame.last) return { head, records, payload: join(parts, payloadBytes) };
@@ -70,12 +69,29 @@ function checkFrame(frame: DecodedFrame, head: DecodedFrame, cluster: string): v
   if (frame.payload.length > 0 && !mayCarryPayload(frame.kind)) throw misplaced("a payload", frame.kind);
 }
 
+/** Whose payload is fingerprints. */
+function isDigest(kind: FrameKind): boolean {
+  return kind === FrameKind.digest || kind === FrameKind.digestReply;
+}
+
 function mayCarryMembers(kind: FrameKind): boolean {
-  return kind === FrameKind.syncRequest || kind === FrameKind.syncReply;
+  const isSync = kind === FrameKind.syncRequest || kind === FrameKind.syncReply;
+  return isSync || kind === FrameKind.digestReply || kind === FrameKind.digestFill;
 }
 
 function mayCarryPayload(kind: FrameKind): boolean {
-  return mayCarryMembers(kind) || kind === FrameKind.message;
+  const isSync = kind === FrameKind.syncRequest || kind === FrameKind.syncReply;
+  return isSync || isDigest(kind) || kind === FrameKind.message;
+}
+
+/** As they travel; every platform that the addon is built for is little endian. */
+export function bytesOfFingerprints(fingerprints: Uint32Array): Uint8Array {
+  return new Uint8Array(fingerprints.buffer, fingerprints.byteOffset, fingerprints.byteLength);
+}
+
+export function fingerprintsIn(payload: Uint8Array): Uint32Array {
+  if (payload.length % 4 !== 0) throw new StreamFault("malformed", "fingerprints that are no whole numbers");
+  return new Uint32Array(payload.slice().buffer);
 }
 
 function misplaced(what: string, kind: FrameKind): StreamFault {

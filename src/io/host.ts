@@ -30,6 +30,7 @@ import { Log, logFailure, logRefusal } from "./log.js";
 import { Past } from "./past.js";
 import { Payloads } from "./payloads.js";
 import { Pings } from "./pings.js";
+import { reconcileWith } from "./reconcile.js";
 import type { Streams, SyncReply } from "./streams.js";
 import { rangesOf, versionMismatch, versionsOfConfig } from "./versions.js";
 import { evidenceName, Witness } from "./witness.js";
@@ -222,6 +223,7 @@ export class Host implements Hosted {
       directory: driver.hub,
       streams: {
         sync: (to) => this.#syncLater(to),
+        reconcile: (to) => this.#reconcileLater(to),
         ping: (to, target, seq, timeoutMs) => this.#streamPingLater(to, target, seq, timeoutMs),
       },
       mayBeCalled: (name) => isFitName(name, config.validateNames),
@@ -278,9 +280,15 @@ export class Host implements Hosted {
     this.later(() => void this.#sync(host, port));
   }
 
+  #reconcileLater(to: AddressHandle): void {
+    const { driver, streams, config } = this.#parts;
+    const address = this.#hostPort(to);
+    this.later(() => void reconcileWith(this, driver, streams, config, address));
+  }
+
   async #sync(host: string, port: number): Promise<void> {
     const { streams, driver, config } = this.#parts;
-    const records = () => this.swim.localRecords();
+    const records = () => this.swim.sync.localRecords();
     const request = { records, userState: this.localState(false), join: false, timeoutMs: config.streamTimeoutMs };
     let reply: SyncReply;
     try {

@@ -170,7 +170,7 @@ async function askState(node: OpenedNode, config: Config, target: Target, reques
   };
   const reply = await whileBusy(request.signal, () =>
     streams.sync(formatIp(target.ip), target.port, {
-      records: () => host.swim.localRecords(),
+      records: () => host.swim.sync.localRecords(),
       userState: host.localState(true),
       join: true,
       vet,

@@ -9,6 +9,7 @@ import { acquireDriver, type Driver, releaseDriver } from "./driver.js";
 import { type Emit, Host } from "./host.js";
 import { logRefusal } from "./log.js";
 import { backendOf, loadAddon, receiveBufferBytes } from "./native.js";
+import { answerDigest } from "./reconcile.js";
 import { chooseAdvertiseIp, resolve } from "./resolve.js";
 import { type FrameSealer, Streams, type SyncAnswer } from "./streams.js";
 import { warnOfPublicPlaintext } from "./warning.js";
@@ -201,6 +202,7 @@ function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Drive
     allows: late.allow === null ? undefined : (peer) => late.allow?.allows(peer) === true,
     handlers: {
       onSync: (peer, records, state, join) => answerSync(driver, late.host, peer, records, state, join),
+      onDigest: (peer, salt, fingerprints) => answerDigest(driver, late.host, peer, salt, fingerprints),
       onMessage: (peer, payload) => {
         const { host } = late;
         if (host !== null) driver.perform(host, () => host.handleReliableMessage(peer, payload));
@@ -229,5 +231,5 @@ function answerSync(
   const merge = (): void => {
     if (!host.isClosed) driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
   };
-  return { records: host.swim.localRecords(), userState: host.localState(join), merge };
+  return { records: host.swim.sync.localRecords(), userState: host.localState(join), merge };
 }

@@ -5,7 +5,7 @@ import { encodeFrame, type FrameHead } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
 import { formatIp, parseIp } from "./address.js";
-import { noContent, receiveTurn, sendTurn, type Turn } from "./exchange.js";
+import { bytesOfFingerprints, fingerprintsIn, noContent, receiveTurn, sendTurn, type Turn } from "./exchange.js";
 import { type FrameSealer, FrameSocket } from "./frame_socket.js";
 import { countFault, StreamFault } from "./stream_fault.js";
 import type { StreamLimits, StreamStats } from "./stream_limits.js";
@@ -23,6 +23,15 @@ export type SyncAnswer =
     }
   | { readonly refuse: string };
 
+/** What a peer that compares its view with ours lacks, what we want of it, and what becomes of that; or why not. */
+export type DigestAnswer =
+  | {
+      readonly records: readonly MemberRecord[];
+      readonly wanted: Uint32Array;
+      readonly merge: (records: readonly MemberRecord[]) => void;
+    }
+  | { readonly refuse: string };
+
 /** Answers to inbound exchanges. `peer` is the member name that the authenticated peer claims. */
 export interface StreamHandlers {
   /**
@@ -36,6 +45,8 @@ export interface StreamHandlers {
     join: boolean,
     remoteAddress: string,
   ): SyncAnswer | Promise<SyncAnswer>;
+  /** A peer that compares its view with ours. Left out: refused. */
+  onDigest?(peer: string, salt: number, fingerprints: Uint32Array): DigestAnswer;
   /** A complete reliable message. The peer gets its receipt when this returned. */
   onMessage(peer: string, payload: Uint8Array): void;
   /** True when `target` is this member's name. */
@@ -165,6 +176,8 @@ export class StreamServer {
         if (join) await this.conclude(stream, source, answer.merge);
         return null;
       }
+      case FrameKind.digest:
+        return this.compare(stream, request);
       case FrameKind.message:
         this.handlers.onMessage(source, request.payload);
         await sendTurn(stream, this.head(FrameKind.receipt), noContent);
@@ -178,10 +191,27 @@ export class StreamServer {
       case FrameKind.ack:
       case FrameKind.error:
       case FrameKind.confirm:
+      case FrameKind.digestReply:
+      case FrameKind.digestFill:
         throw new StreamFault("malformed", `a ${FrameKind[kind]} opens no exchange`);
       default:
         return kind satisfies never;
     }
+  }
+
+  private async compare(stream: FrameSocket, { head, payload }: Turn): Promise<string | null> {
+    const { source, seq } = head;
+    const answer = this.handlers.onDigest?.(source, seq, fingerprintsIn(payload)) ?? { refuse: "no digests here" };
+    if ("refuse" in answer) return answer.refuse;
+    const content = { records: answer.records, payload: bytesOfFingerprints(answer.wanted) };
+    await sendTurn(stream, this.head(FrameKind.digestReply, { seq }), content);
+    const rest = await receiveTurn(stream, this.context.cluster, this.context.limits);
+    if (rest.head.kind !== FrameKind.digestFill || rest.head.source !== source) {
+      throw new StreamFault("malformed", `a ${FrameKind[rest.head.kind]} where the rest of ${source} is due`);
+    }
+    answer.merge(rest.records);
+    await sendTurn(stream, this.head(FrameKind.receipt), noContent);
+    return null;
   }
 
   /** The third turn of a join: the joiner has seen who we are, and agrees or goes (M-087 on both ends, E-75). */

@@ -7,7 +7,15 @@ import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import { isMappedIpv4 } from "../wire/ip.js";
 import type { MemberRecord } from "../wire/records.js";
 import { classifyIp, formatIp, parseIp } from "./address.js";
-import { noContent, receiveTurn, sendTurn, type Turn, type TurnContent } from "./exchange.js";
+import {
+  bytesOfFingerprints,
+  fingerprintsIn,
+  noContent,
+  receiveTurn,
+  sendTurn,
+  type Turn,
+  type TurnContent,
+} from "./exchange.js";
 import { type FrameSealer, FrameSocket } from "./frame_socket.js";
 import { SendLines } from "./send_line.js";
 import { abortFault, countFault, faultError, StreamFault } from "./stream_fault.js";
@@ -60,6 +68,14 @@ export interface SyncRequest extends ExchangeOptions {
   readonly vet?: (reply: SyncReply) => string | null;
   /** The name of the member that is expected there; another refuses. Left out: any. */
   readonly target?: string | undefined;
+}
+
+export interface ReconcileRequest extends ExchangeOptions {
+  readonly salt: number;
+  /** Of our records; asked once the peer has shown its hello. */
+  readonly fingerprints: () => Uint32Array;
+  /** Takes over the records that we lack, and returns those that the peer wants. */
+  readonly merge: (peer: string, records: readonly MemberRecord[], wanted: Uint32Array) => readonly MemberRecord[];
 }
 
 export interface SyncReply {
@@ -124,6 +140,19 @@ export class Streams {
       const reply = { peer: turn.head.source, records: turn.records, userState: turn.payload };
       if (join) await this.confirm(stream, vet?.(reply) ?? null);
       return reply;
+    });
+  }
+
+  /** Compares views with a member and trades what either lacks, in three turns. Errors: as sync(). */
+  async reconcile(host: string, port: number, request: ReconcileRequest): Promise<void> {
+    const { salt, fingerprints, merge } = request;
+    return this.exchange(host, port, request, async (stream) => {
+      const head = this.head(FrameKind.digest, { seq: salt });
+      const question = { records: [], payload: bytesOfFingerprints(fingerprints()) };
+      const reply = await this.ask(stream, head, question, FrameKind.digestReply);
+      const rest = merge(reply.head.source, reply.records, fingerprintsIn(reply.payload));
+      const fill = { records: rest, payload: noContent.payload };
+      await this.ask(stream, this.head(FrameKind.digestFill, { seq: salt }), fill, FrameKind.receipt);
     });
   }
 

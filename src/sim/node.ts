@@ -31,6 +31,7 @@ export interface SimNodeWorld {
   /** Runs work on the node's core, then sends, reschedules and tells. */
   perform<T>(work: (nowMs: number) => T): T;
   sync(to: AddressHandle): void;
+  reconcile(to: AddressHandle): void;
   ping(to: AddressHandle, target: string, seq: number, timeoutMs: number): void;
   nodeNamed(name: string): SimNode | undefined;
   tell(event: Told): void;
@@ -65,6 +66,7 @@ export class SimNode implements Receiver, Scheduled {
     this.payloads = new Payloads(endpoint, self, random.nextUint32(), config.queueRecords);
     const streams = {
       sync: (to: AddressHandle) => world.sync(to),
+      reconcile: (to: AddressHandle) => world.reconcile(to),
       ping: (to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number) =>
         world.ping(to, hub.nameOf(target), seq, timeoutMs),
     };

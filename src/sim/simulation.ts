@@ -112,6 +112,7 @@ export class Simulation {
     const node: SimNode = new SimNode(parts, {
       perform: (work) => this.#perform(node, work),
       sync: (to) => this.#sync(node, to),
+      reconcile: (to) => this.#reconcile(node, to),
       ping: (to, target, seq, timeoutMs) => this.#streamPing(node, to, target, seq, timeoutMs),
       nodeNamed: (wanted) => this.#byName.get(wanted),
       tell: (event) => this.#events.push({ atMs: this.#nowMs, node: name, ...event }),
@@ -309,16 +310,39 @@ export class Simulation {
     const there = this.#dial(node, to);
     if (there === null || fault === "stalled") return this.#later(node.config.streamTimeoutMs, fail);
     if (fault === "refused") return this.#later(there.delayMs, fail);
-    const records = node.swim.localRecords();
+    const records = node.swim.sync.localRecords();
     this.#later(there.delayMs, () => {
       const { peer } = there;
       const backMs = peer.isClosed || !peer.host.isRunning ? null : this.network.dial(peer.name, node.name);
       if (backMs === null) return fail();
-      const answer = peer.swim.localRecords();
+      const answer = peer.swim.sync.localRecords();
       this.#merge(peer, node.name, records);
       if (fault === "reset") return this.#later(backMs, fail);
       this.#later(backMs, () => {
         if (!node.isClosed && node.host.isRunning) this.#merge(node, peer.name, answer);
+      });
+    });
+  }
+
+  /** Three turns: fingerprints, what is missing there and wanted here, and that. */
+  #reconcile(node: SimNode, to: AddressHandle): void {
+    const there = this.#dial(node, to);
+    const fault = this.network.drawStreamFault();
+    if (there === null || fault === "stalled" || fault === "refused") return;
+    const salt = this.random.nextUint32();
+    const fingerprints = node.swim.sync.fingerprints(salt);
+    this.#later(there.delayMs, () => {
+      const { peer } = there;
+      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.network.dial(peer.name, node.name);
+      if (backMs === null || fault === "reset") return;
+      const { records, wanted } = peer.swim.sync.compare(salt, fingerprints);
+      this.#later(backMs, () => {
+        if (node.isClosed || !node.host.isRunning) return;
+        this.#merge(node, peer.name, records);
+        const rest = node.swim.sync.recordsOf(salt, wanted);
+        this.#later(there.delayMs, () => {
+          if (!peer.isClosed && peer.host.isRunning) this.#merge(peer, node.name, rest);
+        });
       });
     });
   }

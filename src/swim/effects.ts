@@ -63,12 +63,16 @@ export interface Broadcasts {
   queueDepth(): number;
   messageDepth(): number;
   setClusterSize(members: number): void;
+  /** What pings and acks say of our view from now on; 0 and 0: nothing. */
+  setDigest(low: number, high: number): void;
 }
 
-/** Reliable exchanges. Results come back through handleSyncReply, handleSyncFailed and handleStreamAck. */
+/** Reliable exchanges. Results come back through handleSync, handleSyncFailed and handleStreamAck. */
 export interface Streams {
   /** Sends our state to the member and merges its answer. */
   sync(to: AddressHandle, member: MemberHandle): void;
+  /** Compares our view with the member's, and trades what either lacks (see Sync). */
+  reconcile(to: AddressHandle, member: MemberHandle): void;
   /** The TCP fallback ping; silence is the only sign of failure. */
   ping(to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number): void;
 }

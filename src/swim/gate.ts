@@ -28,6 +28,11 @@ export class Gate {
     this.#effects = effects;
   }
 
+  get refusals() {
+    const { incompatible, impossible, disallowed, misnamed } = this;
+    return { incompatibleVersions: incompatible, impossibleVersions: impossible, disallowed, misnamed };
+  }
+
   /** Of others' metadata what is too long is not cut but ignored (E-26). */
   takesMeta(meta: Uint8Array | null): boolean {
     return meta === null || meta.length <= this.#metaMaxBytes;

@@ -1,5 +1,6 @@
 import type { MemberHandle } from "../wire/addon.js";
 import type { Directory } from "./effects.js";
+import type { LiveWatcher } from "./roster.js";
 
 /**
  * Ring k orders all members by a hash of (id, k). Four random rings make an expander: news passed along them reaches
@@ -17,7 +18,7 @@ interface Neighbours {
  * The live member that follows us on each ring. A comparison when somebody comes; all are looked through again only
  * after a successor went, when its ring is next asked for.
  */
-export class Rings {
+export class Rings implements LiveWatcher {
   readonly #self: MemberHandle;
   readonly #directory: Pick<Directory, "ringKey">;
   readonly #successors = new Uint32Array(ringCount);

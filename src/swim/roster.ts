@@ -11,8 +11,10 @@ const emptyMeta = new Uint8Array(0);
 
 /** Told of everybody who becomes alive or suspect, and of who no longer is. */
 export interface LiveWatcher {
-  handleCame(member: MemberHandle): void;
-  handleWent(member: MemberHandle): void;
+  handleCame(member: MemberHandle, incarnation: number): void;
+  handleWent(member: MemberHandle, incarnation: number): void;
+  /** One who stays has another incarnation. */
+  handleRaised?(member: MemberHandle, before: number, incarnation: number): void;
 }
 
 /**
@@ -42,12 +44,12 @@ export class Roster {
 
   readonly #directory: Directory;
   readonly #random: Random;
-  readonly #watcher: LiveWatcher | null;
+  readonly #watchers: readonly LiveWatcher[];
 
-  constructor(directory: Directory, random: Random, watcher: LiveWatcher | null = null) {
+  constructor(directory: Directory, random: Random, watchers: readonly LiveWatcher[] = []) {
     this.#directory = directory;
     this.#random = random;
-    this.#watcher = watcher;
+    this.#watchers = watchers;
   }
 
   /** Members known, in whatever state. */
@@ -133,22 +135,25 @@ export class Roster {
     this.#bump(state, 1);
     this.#put(this.#size++, member);
     this.#swap(this.#random.below(this.#size), this.#size - 1);
-    if (state <= MemberState.suspect) this.#watcher?.handleCame(member);
+    if (state <= MemberState.suspect) this.#came(member, incarnation);
   }
 
   become(member: MemberHandle, state: MemberState, incarnation: number, nowMs: number): void {
     const before = this.stateOf(member);
+    const known = this.incarnationOf(member);
     this.#incarnations[member] = incarnation;
+    const [wasLive, isLive] = [before <= MemberState.suspect, state <= MemberState.suspect];
+    if (wasLive && isLive && known !== incarnation) this.#raised(member, known, incarnation);
     if (before === state) return;
-    if (state <= MemberState.suspect) this.#hearsay.delete(member);
-    if (before > MemberState.suspect && state <= MemberState.suspect) this.#comeTo(this.addressOf(member), member);
-    if (before <= MemberState.suspect && state > MemberState.suspect) this.#goFrom(this.addressOf(member), member);
+    if (isLive) this.#hearsay.delete(member);
+    if (!wasLive && isLive) this.#comeTo(this.addressOf(member), member);
+    if (wasLive && !isLive) this.#goFrom(this.addressOf(member), member);
     this.#bump(before, -1);
     this.#bump(state, 1);
     this.#states[member] = state;
     this.#changedAtMs[member] = nowMs;
-    if (before > MemberState.suspect && state <= MemberState.suspect) this.#watcher?.handleCame(member);
-    if (before <= MemberState.suspect && state > MemberState.suspect) this.#watcher?.handleWent(member);
+    if (!wasLive && isLive) this.#came(member, incarnation);
+    if (wasLive && !isLive) this.#went(member, known);
   }
 
   moveTo(member: MemberHandle, address: AddressHandle): void {
@@ -234,6 +239,7 @@ export class Roster {
 
   #remove(member: MemberHandle): void {
     const wasLive = this.isLive(member);
+    const incarnation = this.incarnationOf(member);
     if (wasLive) this.#goFrom(this.addressOf(member), member);
     const place = (this.#places[member] as number) - 1;
     this.#swap(place, --this.#size);
@@ -242,9 +248,21 @@ export class Roster {
     this.#places[member] = 0;
     this.#metas.delete(member);
     this.#hearsay.delete(member);
+    if (wasLive) this.#went(member, incarnation);
     this.#directory.releaseAddress(this.addressOf(member));
     this.#directory.release(member);
-    if (wasLive) this.#watcher?.handleWent(member);
+  }
+
+  #came(member: MemberHandle, incarnation: number): void {
+    for (const watcher of this.#watchers) watcher.handleCame(member, incarnation);
+  }
+
+  #went(member: MemberHandle, incarnation: number): void {
+    for (const watcher of this.#watchers) watcher.handleWent(member, incarnation);
+  }
+
+  #raised(member: MemberHandle, before: number, incarnation: number): void {
+    for (const watcher of this.#watchers) watcher.handleRaised?.(member, before, incarnation);
   }
 
   #shuffle(): void {

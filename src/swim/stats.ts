@@ -1,3 +1,6 @@
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import type { Roster } from "./roster.js";
+
 /** What the core counts. All since start, but for the member counts and health. */
 export interface SwimStats {
   readonly members: number;
@@ -23,6 +26,19 @@ export interface SwimStats {
   readonly misnamed: number;
   readonly errandsRefused: number;
   readonly syncsMerged: number;
+  /** Comparisons of views that this node began because a digest differed. */
+  readonly reconciliations: number;
   readonly syncsFailed: number;
   readonly refusals: number;
+}
+
+/** Members by state. */
+export function countsOf(roster: Roster): Pick<SwimStats, "members" | "alive" | "suspect" | "dead" | "left"> {
+  return {
+    members: roster.liveCount,
+    alive: roster.count(MemberState.alive),
+    suspect: roster.count(MemberState.suspect),
+    dead: roster.count(MemberState.dead),
+    left: roster.count(MemberState.left),
+  };
 }

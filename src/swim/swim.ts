@@ -2,20 +2,22 @@ import type { Random } from "../random.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import type { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
-import { RecordKind } from "../wire/generated/wire/record-kind.js";
+import type { RecordKind } from "../wire/generated/wire/record-kind.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import { Awareness } from "./awareness.js";
+import { ViewDigest } from "./digest.js";
 import type { Effects } from "./effects.js";
 import { Errands } from "./errand.js";
 import { Hearing } from "./hearing.js";
-import { incarnationDistance } from "./member.js";
 import { type Accusation, Membership, type MembershipConfig, type Self } from "./membership.js";
 import { Prober, type ProberConfig } from "./prober.js";
+import { Reconciler } from "./reconcile.js";
 import { Rings } from "./rings.js";
 import { Roster } from "./roster.js";
 import { RoundTrips } from "./rtt.js";
-import type { SwimStats } from "./stats.js";
+import { isStale } from "./stale.js";
+import { countsOf, type SwimStats } from "./stats.js";
 import { Suspicions } from "./suspicion.js";
 import { Sync, syncScale } from "./sync.js";
 import { UrgentLane } from "./urgent.js";
@@ -31,6 +33,7 @@ export interface SwimConfig extends MembershipConfig, ProberConfig {
   readonly urgentFanout: number;
   readonly awarenessMaxMultiplier: number;
   readonly deafLimitMs: number;
+  readonly digestSyncIntervalMs: number;
 }
 
 const never = Number.POSITIVE_INFINITY;
@@ -58,7 +61,10 @@ export class Swim {
   readonly #membership: Membership;
   readonly #prober: Prober;
   readonly #errands: Errands;
-  readonly #sync: Sync;
+  /** Our view, to be told and compared. */
+  readonly sync: Sync;
+  readonly #digest: ViewDigest;
+  readonly #reconciler: Reconciler;
   readonly #urgent: UrgentLane;
   #seq = 0;
   #gossipAtMs = never;
@@ -79,7 +85,9 @@ export class Swim {
     this.#effects = effects;
     this.#random = random;
     const rings = new Rings(self.handle, effects.directory);
-    const roster = new Roster(effects.directory, random.child(), rings);
+    const digest = new ViewDigest(effects.directory);
+    this.#digest = digest;
+    const roster = new Roster(effects.directory, random.child(), [rings, digest]);
     this.roster = roster;
     const urgent = new UrgentLane(config.urgentFanout, rings, roster, effects.datagrams);
     this.#urgent = urgent;
@@ -104,7 +112,9 @@ export class Swim {
     const looks = { self: self.handle, roster, awareness, hearing, effects, roundTrips, nextSeq, accuse };
     this.#prober = new Prober(config, looks, rings);
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
-    this.#sync = new Sync(roster, membership, effects.directory);
+    this.sync = new Sync(self.handle, roster, membership, effects.directory);
+    const { streams } = effects;
+    this.#reconciler = new Reconciler(config.digestSyncIntervalMs, { self: self.handle, digest, roster, streams });
   }
 
   // --- life
@@ -134,8 +144,12 @@ export class Swim {
     this.flush(nowMs);
   }
 
-  /** Forwards urgent news. Called when all that arrived together has been handled, before anything is sent. */
+  /** Publishes our digest and forwards urgent news: when all that arrived together was handled, before sending. */
   flush(nowMs: number): void {
+    if (this.#digest.isChanged && this.#config.digestSyncIntervalMs > 0) {
+      this.#digest.isChanged = false;
+      this.#effects.broadcasts.setDigest(this.#digest.low, this.#digest.high);
+    }
     this.#urgent.flush(nowMs);
   }
 
@@ -254,9 +268,14 @@ export class Swim {
     this.#prober.handleStreamAck(receivedAtMs, seq);
   }
 
-  /** A peer's state, from either end of a sync. */
+  /** What a ping or an ack said of its sender's view. */
+  handleDigest(nowMs: number, from: MemberHandle, low: number, high: number): void {
+    this.#reconciler.handleDigest(nowMs, from, low, high);
+  }
+
+  /** A peer's state, or the part of it that we lacked, from either end of a sync. */
   handleSync(nowMs: number, peerName: string, records: readonly MemberRecord[]): void {
-    this.#sync.merge(nowMs, peerName, records);
+    this.sync.merge(nowMs, peerName, records);
   }
 
   handleSyncFailed(): void {
@@ -268,21 +287,7 @@ export class Swim {
    * cluster the answer for almost all gossip. Says no when in doubt.
    */
   isStale(kind: RecordKind, subject: MemberHandle, incarnation: number): boolean {
-    const { roster } = this;
-    if (!roster.has(subject) || subject === this.#self.handle) return false;
-    const distance = incarnationDistance(roster.incarnationOf(subject), incarnation);
-    const state = roster.stateOf(subject);
-    switch (kind) {
-      case RecordKind.alive:
-        // A left or dead member's name may be reclaimed at any incarnation.
-        return distance <= 0 && state <= MemberState.suspect;
-      case RecordKind.suspect:
-        return distance < 0 || (distance === 0 && state > MemberState.suspect);
-      case RecordKind.death:
-        return distance < 0 || (distance === 0 && state === MemberState.left);
-      default:
-        return false;
-    }
+    return subject !== this.#self.handle && isStale(this.roster, kind, subject, incarnation);
   }
 
   /** Whether a live member of these versions can be one of ours. */
@@ -301,19 +306,9 @@ export class Swim {
     return this.#self.incarnation;
   }
 
-  /** Everybody we know first hand, the dead and the left included, as a state sync tells it. */
-  localRecords(): MemberRecord[] {
-    return this.#sync.localRecords();
-  }
-
   stats(): SwimStats {
-    const { roster } = this;
     return {
-      members: roster.liveCount,
-      alive: roster.count(MemberState.alive),
-      suspect: roster.count(MemberState.suspect),
-      dead: roster.count(MemberState.dead),
-      left: roster.count(MemberState.left),
+      ...countsOf(this.roster),
       health: this.#awareness.score,
       probes: this.#prober.started,
       failedProbes: this.#prober.failed,
@@ -321,12 +316,10 @@ export class Swim {
       refutations: this.#membership.refutations,
       suspicionsRaised: this.#membership.suspicionsRaised,
       conflicts: this.#membership.conflicts,
-      incompatibleVersions: this.#membership.gate.incompatible,
-      impossibleVersions: this.#membership.gate.impossible,
-      disallowed: this.#membership.gate.disallowed,
-      misnamed: this.#membership.gate.misnamed,
+      ...this.#membership.gate.refusals,
       errandsRefused: this.#errands.refused,
-      syncsMerged: this.#sync.merged,
+      syncsMerged: this.sync.merged,
+      reconciliations: this.#reconciler.started,
       syncsFailed: this.#syncsFailed,
       refusals: this.#refusals,
     };

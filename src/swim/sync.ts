@@ -3,6 +3,7 @@ import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
+import { fingerprintOf } from "./digest.js";
 import type { Directory } from "./effects.js";
 import type { Membership } from "./membership.js";
 import type { Roster } from "./roster.js";
@@ -14,14 +15,26 @@ export function syncScale(members: number): number {
   return Math.ceil(Math.log2(members) - Math.log2(threshold)) + 1;
 }
 
-/** Anti-entropy with full states (M-150 to M-152). */
+/** What comes of comparing two views. */
+export interface Comparison {
+  readonly records: MemberRecord[];
+  readonly wanted: Uint32Array;
+}
+
+/**
+ * Anti-entropy with full states (M-150 to M-152), or with what differs (ARCHITECTURE 5.11): one side tells the
+ * fingerprints of its records, the other answers with the records whose fingerprints are missing there and with those
+ * it misses itself, and gets these in a third turn.
+ */
 export class Sync {
   merged = 0;
+  readonly self: MemberHandle;
   readonly #roster: Roster;
   readonly #membership: Membership;
   readonly #directory: Directory;
 
-  constructor(roster: Roster, membership: Membership, directory: Directory) {
+  constructor(self: MemberHandle, roster: Roster, membership: Membership, directory: Directory) {
+    this.self = self;
     this.#roster = roster;
     this.#membership = membership;
     this.#directory = directory;
@@ -29,23 +42,32 @@ export class Sync {
 
   /** Everybody we know, the dead and the left included whom we knew before they went. */
   localRecords(): MemberRecord[] {
+    return this.#tellable().map((member) => this.#recordOf(member));
+  }
+
+  /** One number for each of localRecords(). */
+  fingerprints(salt: number): Uint32Array {
+    return Uint32Array.from(this.#tellable(), (member) => this.#fingerprint(member, salt));
+  }
+
+  /** What a peer of these fingerprints lacks of ours, and the fingerprints of what we lack of its. */
+  compare(salt: number, theirs: Uint32Array): Comparison {
+    const unknown = new Set(theirs);
     const records: MemberRecord[] = [];
-    for (const member of this.#roster.members()) {
-      if (this.#roster.isHearsay(member)) continue;
-      const ip = new Uint8Array(16);
-      const port = this.#directory.addressOf(this.#roster.addressOf(member), ip);
-      const versions = this.#roster.versionsOf(member);
-      records.push({
-        name: this.#directory.nameOf(member),
-        ip,
-        port,
-        incarnation: this.#roster.incarnationOf(member),
-        state: this.#roster.stateOf(member),
-        meta: this.#roster.metaOf(member),
-        ...(versions === unknownVersions ? {} : { versions }),
-      });
+    for (const member of this.#tellable()) {
+      if (!unknown.delete(this.#fingerprint(member, salt))) records.push(this.#recordOf(member));
     }
-    return records;
+    return { records, wanted: Uint32Array.from(unknown) };
+  }
+
+  /** Our records of these fingerprints. Such as have changed since are left out: their news is on its way. */
+  recordsOf(salt: number, wanted: Uint32Array): MemberRecord[] {
+    const asked = new Set(wanted);
+    const members = this.#tellable().filter((member) => asked.has(this.#fingerprint(member, salt)));
+    // What it told us may have made us refute: that it must know.
+    const { self } = this;
+    if (!members.includes(self)) members.push(self);
+    return members.map((member) => this.#recordOf(member));
   }
 
   /**
@@ -62,6 +84,30 @@ export class Sync {
     for (const record of records) {
       if (record.state !== MemberState.alive) this.#mergeAccused(nowMs, peer, record);
     }
+  }
+
+  #tellable(): MemberHandle[] {
+    return [...this.#roster.members()].filter((member) => !this.#roster.isHearsay(member));
+  }
+
+  #fingerprint(member: MemberHandle, salt: number): number {
+    const roster = this.#roster;
+    return fingerprintOf(this.#directory, member, roster.incarnationOf(member), roster.stateOf(member), salt);
+  }
+
+  #recordOf(member: MemberHandle): MemberRecord {
+    const ip = new Uint8Array(16);
+    const port = this.#directory.addressOf(this.#roster.addressOf(member), ip);
+    const versions = this.#roster.versionsOf(member);
+    return {
+      name: this.#directory.nameOf(member),
+      ip,
+      port,
+      incarnation: this.#roster.incarnationOf(member),
+      state: this.#roster.stateOf(member),
+      meta: this.#roster.metaOf(member),
+      ...(versions === unknownVersions ? {} : { versions }),
+    };
   }
 
   /** Whoever is suspected was alive at that incarnation; without this a joiner would not learn of it (E-12). */

@@ -90,6 +90,15 @@ export class RingReader implements AliveView {
     return this.#words[this.#at + this.#layout.wideHigh] as number;
   }
 
+  /** Of a ping or an ack; 0 and 0: none. */
+  get digestLow(): number {
+    return this.#words[this.#at + this.#layout.wideLow] as number;
+  }
+
+  get digestHigh(): number {
+    return this.#words[this.#at + this.#layout.wideHigh] as number;
+  }
+
   get receivedAtMs(): number {
     return this.#times[(this.#at >> 1) + this.#layout.receivedAtFloat64] as number;
   }

@@ -96,8 +96,10 @@ export class FakeDirectory implements Directory {
   }
 
   ringKey(member: MemberHandle, ring: number): number {
-    const mixed = Math.imul(member ^ (ring * 0x85ebca6b), 0x9e3779b1);
-    return Math.imul(mixed ^ (mixed >>> 15), 0xc2b2ae35) >>> 0;
+    let hash = 0x811c9dc5 ^ Math.imul(ring + 1, 0x85ebca6b);
+    for (const letter of this.names.textOf(member)) hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193);
+    hash = Math.imul(hash ^ (hash >>> 15), 0xc2b2ae35);
+    return (hash ^ (hash >>> 13)) >>> 0;
   }
 
   internAddress(ip: Uint8Array, port: number): AddressHandle {
@@ -145,6 +147,7 @@ export class Recorder implements Effects {
   readonly urgent: number[] = [];
   recordsPerUrgent = 10;
   isBusy = false;
+  digest: readonly [number, number] = [0, 0];
   messages = 0;
   clusterSize = 0;
 
@@ -186,12 +189,16 @@ export class Recorder implements Effects {
     isQueued: (subject) => this.queued.has(subject),
     queueDepth: () => this.queued.size,
     messageDepth: () => this.messages,
+    setDigest: (low, high) => {
+      this.digest = [low, high];
+    },
     setClusterSize: (members) => {
       this.clusterSize = members;
     },
   };
 
   readonly streams: Streams = {
+    reconcile: (to, member) => void this.#send(to, { verb: "reconcile", to, member }),
     sync: (to, member) => void this.#send(to, { verb: "sync", to, member }),
     ping: (to, target, seq, timeoutMs) => void this.#send(to, { verb: "streamPing", to, target, seq, timeoutMs }),
   };

@@ -5,23 +5,8 @@ import { Swim, type SwimConfig } from "../../src/swim/swim.js";
 import type { AddressHandle, MemberHandle } from "../../src/wire/addon.js";
 import type { Evidence } from "../../src/wire/generated/wire/evidence.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
-import type { MemberRecord } from "../../src/wire/records.js";
+import { type Gossip, GossipQueue, type Wire } from "./gossip_queue.js";
 import { FakeAlive, FakeDirectory, ipOf, lan } from "./recorder.js";
-
-/** A record or message on the wire: names and bytes, no handles. */
-type Wire =
-  | { readonly kind: "alive"; readonly record: MemberRecord }
-  | {
-      readonly kind: "suspect" | "death";
-      readonly about: string;
-      readonly by: string;
-      readonly incarnation: number;
-      readonly evidence: Evidence;
-    }
-  | { readonly kind: "ping"; readonly target: string; readonly seq: number }
-  | { readonly kind: "ack" | "nack"; readonly seq: number }
-  | { readonly kind: "pingRequest"; readonly target: string; readonly to: AddressHandle; readonly seq: number };
-type Gossip = Extract<Wire, { kind: "alive" | "suspect" | "death" }>;
 
 interface Arrival {
   readonly atMs: number;
@@ -39,38 +24,9 @@ export interface Deed {
   readonly about: string;
 }
 
-const recordsPerDatagram = 20;
 const delayMs = 0.2;
 /** A stalled node's I/O thread goes on answering for this long (ARCHITECTURE 5.3). */
 const stallToleranceMs = 5000;
-
-/** A plain transmit-limited queue (M-130 to M-133). */
-class GossipQueue {
-  readonly #entries = new Map<MemberHandle, { wire: Gossip; sent: number }>();
-  limit = 4;
-
-  get size(): number {
-    return this.#entries.size;
-  }
-
-  put(subject: MemberHandle, wire: Gossip): void {
-    this.#entries.delete(subject);
-    this.#entries.set(subject, { wire, sent: 0 });
-  }
-
-  has(subject: MemberHandle): boolean {
-    return this.#entries.has(subject);
-  }
-
-  /** Least sent first, then newest. */
-  fill(): Gossip[] {
-    const order = [...this.#entries].reverse().sort(([, a], [, b]) => a.sent - b.sent);
-    return order.slice(0, recordsPerDatagram).map(([subject, entry]) => {
-      if (++entry.sent >= this.limit) this.#entries.delete(subject);
-      return entry.wire;
-    });
-  }
-}
 
 export class VirtualNode {
   readonly handle: MemberHandle;
@@ -115,7 +71,7 @@ export class VirtualNode {
   }
 }
 
-/** The verbs of a node, turned into wires on the cluster's network. */
+/** Its verbs, as wires on the cluster's network. */
 function effectsOf(node: VirtualNode): Effects {
   const { cluster, queue } = node;
   const { directory } = cluster;
@@ -146,6 +102,7 @@ function effectsOf(node: VirtualNode): Effects {
     isQueued: (subject) => queue.has(subject),
     queueDepth: () => queue.size,
     messageDepth: () => 0,
+    setDigest: () => {},
     setClusterSize: (members) => {
       queue.limit = 4 * Math.max(1, Math.ceil(Math.log10(members + 1)));
     },
@@ -171,6 +128,7 @@ function effectsOf(node: VirtualNode): Effects {
     },
     streams: {
       sync: (to) => cluster.sync(node, to),
+      reconcile: () => {},
       ping: (to, _target, seq) => cluster.streamPing(node, to, seq),
     },
     notify: ({ kind, member }) => cluster.note(node, kind, name(member)),
@@ -287,10 +245,10 @@ export class VirtualCluster {
   /** One state sync over TCP: request, reply, and each merges the other's (M-153). */
   sync(from: VirtualNode, to: AddressHandle): void {
     const peer = this.#at(to);
-    const request = from.swim.localRecords();
+    const request = from.swim.sync.localRecords();
     this.#later(2 * delayMs, () => {
       if (peer === undefined || !peer.isRunning || !this.#reaches(from, peer)) return from.swim.handleSyncFailed();
-      const reply = peer.swim.localRecords();
+      const reply = peer.swim.sync.localRecords();
       peer.swim.handleSync(this.nowMs, from.name, request);
       this.#schedule(peer);
       this.#later(delayMs, () => {

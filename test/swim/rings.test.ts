@@ -18,7 +18,7 @@ beforeEach(() => {
   directory = new FakeDirectory();
   self = directory.intern("self");
   ringsOfSelf = new Rings(self, directory);
-  roster = new Roster(directory, new Random(1), ringsOfSelf);
+  roster = new Roster(directory, new Random(1), [ringsOfSelf]);
   roster.add(self, directory.internAddress(ipOf(0), 1), alive, 1, 0);
 });
 

@@ -29,7 +29,7 @@ describe("our own state as a sync tells it (M-151)", () => {
     stage.suspect("m2", "m1");
     stage.death("m3", "m1");
     stage.farewell("m4");
-    const records = stage.swim.localRecords().sort((a, b) => (a.name < b.name ? -1 : 1));
+    const records = stage.swim.sync.localRecords().sort((a, b) => (a.name < b.name ? -1 : 1));
     expect(records).toEqual([
       recordOf("m1"),
       recordOf("m2", { state: suspect }),
@@ -145,7 +145,7 @@ describe("a merge (M-152, T-040)", () => {
       stage.sync("peer", recordOf("m1", { incarnation: 5, state }), recordOf("m2", { incarnation: 5, state }));
       stage.death("m2", "peer", 6);
       const told = (): string[] =>
-        stage.swim
+        stage.swim.sync
           .localRecords()
           .map((record) => record.name)
           .sort();

@@ -124,7 +124,7 @@ describe("a member", () => {
     stage.sync("peer", recordOf("m1", { versions: app(2, 9, 3) }), recordOf("m2"));
     const queued = stage.recorder.take("queueAlive").map(({ versions: told }) => told);
     expect(queued).toEqual([app(2, 9, 3), undefined]);
-    const told = new Map(stage.swim.localRecords().map((record) => [record.name, record.versions]));
+    const told = new Map(stage.swim.sync.localRecords().map((record) => [record.name, record.versions]));
     expect([told.get("m1"), told.get("m2"), told.get("self")]).toEqual([app(2, 9, 3), undefined, own]);
   });
 

@@ -205,7 +205,7 @@ function rawRecord(builder: Builder, record: RawRecord): number {
 
 describe("decoding rejects", () => {
   const cases: [string, Uint8Array, RegExp][] = [
-    ["an unknown kind", rawFrame([], { kind: 8 }), /unknown frame kind 8/],
+    ["an unknown kind", rawFrame([], { kind: 99 }), /unknown frame kind 99/],
     ["an empty source", rawFrame([], { source: "" }), /source is not 1 to 128/],
     ["a source of 129 bytes", rawFrame([], { source: `${"é".repeat(64)}x` }), /source is not 1 to 128/],
     ["a sync whose target has no name", rawFrame([], { target: "" }), /target is not 1 to 128/],

@@ -10,5 +10,8 @@ export enum FrameKind {
   ping = 4,
   ack = 5,
   error = 6,
-  confirm = 7
+  confirm = 7,
+  digest = 8,
+  digestReply = 9,
+  digestFill = 10
 }

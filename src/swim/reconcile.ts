@@ -1,0 +1,49 @@
+import type { MemberHandle } from "../wire/addon.js";
+import type { ViewDigest } from "./digest.js";
+import type { Streams } from "./effects.js";
+import type { Roster } from "./roster.js";
+
+/**
+ * Different digests in a row before views are compared (EXPERIMENTS F): news on its way makes them differ for a moment
+ * all the time. Until we first agreed with somebody one is enough: we have just joined, and know little.
+ */
+const differencesInARow = 4;
+
+export interface ReconcileParts {
+  readonly self: MemberHandle;
+  readonly digest: ViewDigest;
+  readonly roster: Roster;
+  readonly streams: Streams;
+}
+
+/** Notices by the digests in pings and acks that a peer knows something else, and has the two views compared (5.11). */
+export class Reconciler {
+  started = 0;
+  readonly #intervalMs: number;
+  readonly #parts: ReconcileParts;
+  #differences = 0;
+  #hasAgreed = false;
+  #nextAtMs = 0;
+
+  /** @param intervalMs at most one comparison is begun in this time; 0: none. */
+  constructor(intervalMs: number, parts: ReconcileParts) {
+    this.#intervalMs = intervalMs;
+    this.#parts = parts;
+  }
+
+  handleDigest(nowMs: number, from: MemberHandle, low: number, high: number): void {
+    const { self, digest, roster, streams } = this.#parts;
+    if (this.#intervalMs === 0 || from === self || !roster.isLive(from)) return;
+    if (digest.equals(low, high)) {
+      this.#hasAgreed = true;
+      this.#differences = 0;
+      return;
+    }
+    this.#differences++;
+    if (this.#differences < (this.#hasAgreed ? differencesInARow : 1) || nowMs < this.#nextAtMs) return;
+    this.#differences = 0;
+    this.#nextAtMs = nowMs + this.#intervalMs;
+    this.started++;
+    streams.reconcile(roster.addressOf(from), from);
+  }
+}
