@@ -16,8 +16,8 @@ export type Stall = "scriptStalled" | "stopped" | "gated";
 /**
  * The machine under a node. `running`: as it should. `scriptStalled`: JavaScript stands still, the I/O thread goes on
  * and answers pings for its tolerance. `stopped`: the whole process stands still, as after SIGSTOP; the kernel holds
- * what comes. `gated`: Lifeguard's anomaly (section V): whatever it sends or receives is blocked, its timers go on, and it
- * does not know. Its clock may run at another rate and jump.
+ * what comes. `gated`: Lifeguard's anomaly (section V): whatever it sends or receives is blocked, its timers go on, and
+ * it does not know. Its clock may run at another rate and jump.
  */
 export class SimHost {
   state: "running" | Stall = "running";

@@ -26,7 +26,7 @@ export interface SimulationOptions {
 export interface OpenOptions {
   /** A node of a name that was used before gets a new address instead of its old one. Default false. */
   readonly newAddress?: boolean;
-  /** Whether a ping tells a suspect that it is suspected (Lifeguard's buddy system); off in experiments. Default true. */
+  /** Whether a ping tells a suspect that it is one (Lifeguard's buddy system); off in experiments. Default true. */
   readonly buddy?: boolean;
 }
 

@@ -53,6 +53,11 @@ export class Stage {
     return this.#told.get(`${kind} ${member}`) ?? new Map();
   }
 
+  /** What was told so far counts no more. */
+  forget(): void {
+    this.#told.clear();
+  }
+
   /** Some of the nodes, each as likely as the other: the same for the same seed, whatever the options. */
   pick(count: number): SimNode[] {
     const nodes = [...this.sim.nodes];
@@ -66,7 +71,7 @@ export class Stage {
     const { name } = victim;
     const atMs = sim.nowMs;
     const others = sim.nodes.length - 1;
-    this.gone.add(name);
+    if (kind === "fail" || kind === "leave") this.gone.add(name);
     happen();
     let before = -1;
     sim.run(limitMs, () => {
