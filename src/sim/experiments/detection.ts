@@ -13,7 +13,7 @@ import {
   sum,
   type Table,
 } from "./experiment.js";
-import { rivals, type Setup } from "./setups.js";
+import { type Setup, steps } from "./setups.js";
 
 const secondMs = 1000;
 const limitMs = 10 * 60 * secondMs;
@@ -45,7 +45,7 @@ function cells(scale: Scale): Cell[] {
   return fates.flatMap((fate) =>
     counts.flatMap((nodes) =>
       (scale.size === "full" ? lossRates : [0, 0.2]).flatMap((lossRate) =>
-        rivals.flatMap((setup) =>
+        steps.flatMap((setup) =>
           seeds.map((seed) => ({
             table: fate.id,
             row: `${nodes} members, ${lossRate * 100} % loss, ${setup.name}`,

@@ -1,4 +1,4 @@
-import type { GossipOptions } from "../../config.js";
+import { type GossipOptions, memberlistRules } from "../../config.js";
 
 /** How the members of an experiment are configured. */
 export interface Setup {
@@ -8,10 +8,13 @@ export interface Setup {
 }
 
 /** What only tattler has, turned off. */
-const without = { refusedConfirmations: 0, deafLimitMs: 0, stallToleranceMs: 0 } as const;
+const without = { ...memberlistRules, deafLimitMs: 0, stallToleranceMs: 0 } as const;
 
 /** The rules and timings of memberlist's DefaultLANConfig. */
 export const memberlist: Setup = { name: "memberlist's rules", options: without };
+
+/** What tattler began with: memberlist's timings, refusals as evidence, and nobody judges who is deaf. */
+export const before: Setup = { name: "tattler before", options: { ...memberlistRules, refusedConfirmations: 2 } };
 
 /** The defaults. */
 export const tattler: Setup = { name: "tattler", options: {} };
@@ -57,5 +60,6 @@ export const swim2002: Setup = {
   buddy: false,
 };
 
-/** What is compared wherever rules are. */
 export const rivals: readonly Setup[] = [memberlist, tattler];
+/** Where rules of our own are weighed. */
+export const steps: readonly Setup[] = [memberlist, before, tattler];

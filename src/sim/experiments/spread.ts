@@ -12,7 +12,7 @@ import {
   seedsOf,
   type Table,
 } from "./experiment.js";
-import { rivals, type Setup } from "./setups.js";
+import { type Setup, steps } from "./setups.js";
 
 const secondMs = 1000;
 /** By then every transmit budget is spent; what is missed is left to state syncs. */
@@ -49,7 +49,7 @@ function cells(scale: Scale): Cell[] {
   return kinds.flatMap((news) =>
     counts.flatMap((nodes) =>
       lossRates.flatMap((lossRate) =>
-        rivals.flatMap((setup) =>
+        steps.flatMap((setup) =>
           seeds.map((seed) => ({
             table: news.id,
             row: `${nodes} members, ${lossRate * 100} % loss, ${setup.name}`,

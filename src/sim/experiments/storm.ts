@@ -12,7 +12,7 @@ import {
   sum,
   type Table,
 } from "./experiment.js";
-import { rivals, type Setup } from "./setups.js";
+import { type Setup, steps } from "./setups.js";
 
 const secondMs = 1000;
 const stepMs = 20;
@@ -28,7 +28,7 @@ function cells(scale: Scale): Cell[] {
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 2 });
   return fates.flatMap(({ id, refuses }) =>
     counts.flatMap((nodes) =>
-      rivals.flatMap((setup) =>
+      steps.flatMap((setup) =>
         seeds.map((seed) => ({
           table: id,
           row: `${nodes} members, ${setup.name}`,
