@@ -19,7 +19,7 @@ const secondMs = 1000;
 const limitMs = 10 * 60 * secondMs;
 const lossRates = [0, 0.05, 0.2];
 /** One after the other in the same cluster. */
-const repeats = { tiny: 1, quick: 2, full: 10 };
+const repeats = { tiny: 1, quick: 2, full: 12 };
 
 interface Fate {
   readonly id: string;
@@ -41,7 +41,7 @@ const fates: readonly Fate[] = [
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [12], quick: [128, 500], full: [128, 500, 2000] });
-  const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 2 });
+  const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return fates.flatMap((fate) =>
     counts.flatMap((nodes) =>
       (scale.size === "full" ? lossRates : [0, 0.2]).flatMap((lossRate) =>
@@ -91,9 +91,9 @@ const table = ({ id, title }: Fate): Table => ({
   title,
   rows: "cluster and rules",
   columns: [
-    quantiles("first knows p50 / p99, s", "firstMs", [0.5, 0.99], secondMs),
-    quantiles("all know p50 / p99, s", "allMs", [0.5, 0.99], secondMs),
-    quantiles("from first to all p50 / p99, s", "spreadMs", [0.5, 0.99], secondMs),
+    quantiles("first knows p50 / max, s", "firstMs", [0.5, 1], secondMs),
+    quantiles("all know p50 / max, s", "allMs", [0.5, 1], secondMs),
+    quantiles("from first to all p50 / max, s", "spreadMs", [0.5, 1], secondMs),
     mean("datagrams a member meanwhile", "datagrams"),
     sum("false failures", "falseFailures"),
   ],

@@ -11,7 +11,7 @@ import {
   seedsOf,
   sum,
 } from "./experiment.js";
-import { type Setup, steps } from "./setups.js";
+import { rivals, type Setup } from "./setups.js";
 
 const secondMs = 1000;
 const stepMs = 100;
@@ -22,7 +22,7 @@ function cells(scale: Scale): Cell[] {
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return counts.flatMap((nodes) =>
     (scale.size === "full" ? [0, 0.05] : [0]).flatMap((lossRate) =>
-      steps.flatMap((setup) =>
+      rivals.flatMap((setup) =>
         seeds.map((seed) => ({
           table: "join",
           row: `${nodes} members, ${lossRate * 100} % loss, ${setup.name}`,

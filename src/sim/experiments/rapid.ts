@@ -26,7 +26,6 @@ interface Fault {
   readonly title: string;
   readonly victims: (nodes: number) => number;
   readonly seconds: number;
-  /** Whether the victims are on the network again and again, so that taking them back is no fault of the detector. */
   readonly begin: (stage: Stage, victims: readonly SimNode[]) => void;
   readonly options?: Setup["options"];
 }
@@ -36,11 +35,20 @@ const onePercent = (nodes: number): number => Math.max(1, Math.round(nodes / 100
 const faults: readonly Fault[] = [
   {
     id: "crash",
-    title: "Ten members crash at once (figure 8)",
+    title: "Ten machines fall silent at once (figure 8)",
     victims: (nodes) => Math.min(10, nodes >> 1),
     seconds: 60,
     begin: (_stage, victims) => {
       for (const victim of victims) victim.close();
+    },
+  },
+  {
+    id: "killed",
+    title: "Ten processes crash at once, their hosts refuse datagrams",
+    victims: (nodes) => Math.min(10, nodes >> 1),
+    seconds: 60,
+    begin: (_stage, victims) => {
+      for (const victim of victims) victim.close({ refuses: true });
     },
   },
   {

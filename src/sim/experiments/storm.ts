@@ -25,7 +25,7 @@ const fates = [
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [20], quick: [500], full: [500, 2000] });
-  const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 2 });
+  const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return fates.flatMap(({ id, refuses }) =>
     counts.flatMap((nodes) =>
       steps.flatMap((setup) =>
