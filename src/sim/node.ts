@@ -158,12 +158,8 @@ export class SimNode implements Receiver, Scheduled {
 
 /** Pings suspects like anybody else. */
 function withoutBuddy(endpoint: Endpoint): Datagrams {
-  return {
-    ping: (to, target, seq) => endpoint.ping(to, target, seq),
-    pingAndAccuse: (to, target, seq) => endpoint.ping(to, target, seq),
-    ack: (to, seq, isOwn) => endpoint.ack(to, seq, isOwn),
-    nack: (to, seq) => endpoint.nack(to, seq),
-    pingRequest: (to, target, address, seq) => endpoint.pingRequest(to, target, address, seq),
-    gossip: (to) => endpoint.gossip(to),
-  };
+  const pingAndAccuse: Datagrams["pingAndAccuse"] = (to, target, seq) => endpoint.ping(to, target, seq);
+  return new Proxy<Datagrams>(endpoint, {
+    get: (_, verb: keyof Datagrams) => (verb === "pingAndAccuse" ? pingAndAccuse : endpoint[verb].bind(endpoint)),
+  });
 }

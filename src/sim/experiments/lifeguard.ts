@@ -62,7 +62,7 @@ const recoverMs = 120 * secondMs;
 const interval: BySize<Grid> = {
   tiny: { members: [2], forMs: [8192], pauseMs: [1024] },
   quick: { members: [16], forMs: [8192, 32768], pauseMs: [1, 1024] },
-  full: { members: [4, 16, 32], forMs: [128, 512, 2048, 8192, 16384, 32768], pauseMs: [1, 64, 1024] },
+  full: { members: [4, 16, 32], forMs: [128, 2048, 8192, 16384, 32768], pauseMs: [1, 64, 1024] },
 };
 const worst: BySize<Grid> = {
   tiny: { members: [2], forMs: [8192], pauseMs: [1024] },
@@ -72,7 +72,7 @@ const worst: BySize<Grid> = {
 const few: BySize<Grid> = {
   tiny: { members: [2], forMs: [8192], pauseMs: [1024] },
   quick: { members: [4], forMs: [16384], pauseMs: [1024] },
-  full: { members: [32], forMs: [8192, 32768], pauseMs: [64, 1024] },
+  full: { members: [32], forMs: [8192, 32768], pauseMs: [1024] },
 };
 const threshold: BySize<Grid> = {
   tiny: { members: [2], forMs: [32768], pauseMs: [null] },

@@ -23,15 +23,15 @@ const lastsMs = {
   quick: [secondMs, minuteMs, 10 * minuteMs],
   full: [secondMs, 10 * secondMs, minuteMs, 10 * minuteMs, hourMs, 10 * hourMs],
 };
-/** A larger cluster is cut for at most so long: ten hours of it take an hour. */
-const longestOfManyMs = 10 * minuteMs;
+/** A larger cluster is cut for these only: ten hours of it take an hour. */
+const ofManyMs = [10 * secondMs, 10 * minuteMs];
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [10], quick: [50], full: [100, 1000] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 2, full: 2 });
   return counts.flatMap((nodes) =>
     lastsMs[scale.size]
-      .filter((ms) => nodes <= 100 || ms <= longestOfManyMs)
+      .filter((ms) => nodes <= 100 || ofManyMs.includes(ms))
       .flatMap((ms) =>
         rivals.flatMap((setup) =>
           seeds.map((seed) => ({
