@@ -21,7 +21,7 @@ function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [12], quick: [128, 500], full: [500, 2000] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return counts.flatMap((nodes) =>
-    (scale.size === "full" ? [0, 0.05] : [0]).flatMap((lossRate) =>
+    (scale.size === "full" && nodes <= 500 ? [0, 0.05] : [0]).flatMap((lossRate) =>
       rivals.flatMap((setup) =>
         seeds.map((seed) => ({
           table: "join",

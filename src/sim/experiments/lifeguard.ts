@@ -62,7 +62,7 @@ const recoverMs = 120 * secondMs;
 const interval: BySize<Grid> = {
   tiny: { members: [2], forMs: [8192], pauseMs: [1024] },
   quick: { members: [16], forMs: [8192, 32768], pauseMs: [1, 1024] },
-  full: { members: [4, 16, 32], forMs: [128, 2048, 8192, 16384, 32768], pauseMs: [1, 64, 1024] },
+  full: { members: [4, 16, 32], forMs: [2048, 8192, 16384, 32768], pauseMs: [1, 64, 1024] },
 };
 const worst: BySize<Grid> = {
   tiny: { members: [2], forMs: [8192], pauseMs: [1024] },
@@ -77,7 +77,7 @@ const few: BySize<Grid> = {
 const threshold: BySize<Grid> = {
   tiny: { members: [2], forMs: [32768], pauseMs: [null] },
   quick: { members: [16], forMs: [32768], pauseMs: [null] },
-  full: { members: [1, 4, 8, 12, 16, 20, 24, 28, 32], forMs: [16384, 32768], pauseMs: [null] },
+  full: { members: [1, 8, 16, 32], forMs: [16384, 32768], pauseMs: [null] },
 };
 
 const components = [swim, lhaProbe, lhaSuspicion, buddySystem, full, memberlist, tattler];
