@@ -1,3 +1,5 @@
+import { type Experiment, experiments, type Scale } from "../sim/experiments/index.js";
+import { fill, hashOf, toText, violationsOf } from "../sim/experiments/report.js";
 import {
   type Measured,
   type MeasureOptions,
@@ -9,6 +11,7 @@ import {
   measureStorm,
 } from "../sim/measure.js";
 import { runSwarm, type SwarmResult } from "../sim/swarm.js";
+import { mixHashes } from "../sim/trace.js";
 import { parseCount, parseFlags, UsageError } from "./usage.js";
 
 const measures: Record<string, (options: MeasureOptions) => Measured> = {
@@ -19,7 +22,7 @@ const measures: Record<string, (options: MeasureOptions) => Measured> = {
   storm: measureStorm,
   join: measureJoin,
 };
-const scenarios = ["swarm", ...Object.keys(measures)];
+const scenarios = [...new Set(["swarm", ...Object.keys(measures), ...experiments.keys()])];
 
 interface Report {
   readonly violations: number;
@@ -46,7 +49,12 @@ export async function runSim(args: string[]): Promise<number> {
   const runs = parseCount("runs", flags.runs, 1, 1_000_000);
   const lossRate = parseCount("loss", flags.loss, 0, 99) / 100;
   const measure = measures[scenario];
-  const report = measure ? reportMeasures(measure, { nodes, seed, lossRate }, runs) : reportSwarm(nodes, seed, runs);
+  const experiment = experiments.get(scenario);
+  const report = measure
+    ? reportMeasures(measure, { nodes, seed, lossRate }, runs)
+    : experiment
+      ? reportExperiment(experiment, { size: "quick", nodes, seed, runs })
+      : reportSwarm(nodes, seed, runs);
   if (flags.json) console.log(JSON.stringify({ scenario, nodes, seed, runs, ...report }));
   return report.violations === 0 ? 0 : 1;
 }
@@ -74,7 +82,7 @@ function reportSwarm(nodes: number, firstSeed: number, runs: number): Report {
     `${runs} runs of ${nodes} nodes: ${violations} violations, seeds with one: ${failedSeeds.join(", ") || "none"}`,
   );
   const slowestHealMs = Math.round(healMs.reduce((most, ms) => Math.max(most, ms), 0));
-  return { violations, failedSeeds, falseFailures, slowestHealMs, traceHash: hashOf(hashes) };
+  return { violations, failedSeeds, falseFailures, slowestHealMs, traceHash: mixHashes(hashes) };
 }
 
 function describeRun({ seed, faults, found, healMs, datagrams, traceHash }: SwarmResult, done: number, runs: number) {
@@ -102,15 +110,17 @@ function reportMeasures(measure: (options: MeasureOptions) => Measured, options:
     console.log(`${"falseFailures".padEnd(32)} ${falseFailures}`);
   }
   const violations = all.reduce((sum, { falseFailures }) => sum + falseFailures, 0);
-  return { violations, ...all[0]?.figures, traceHash: hashOf(all.map(({ traceHash }) => traceHash)) };
+  return { violations, ...all[0]?.figures, traceHash: mixHashes(all.map(({ traceHash }) => traceHash)) };
+}
+
+/** The tables of bench/RESULTS.md, in small and with so many nodes. */
+function reportExperiment(experiment: Experiment, scale: Scale): Report {
+  const cells = experiment.cells(scale);
+  const outcomes = cells.map((cell) => cell.run());
+  for (const table of fill(experiment, cells, outcomes)) console.log(`${toText(table)}\n`);
+  return { violations: violationsOf(cells, outcomes), cells: cells.length, traceHash: hashOf(outcomes) };
 }
 
 function round(value: number): string {
   return Number.isFinite(value) ? String(Math.round(value * 100) / 100) : "never";
-}
-
-/** One hash for several runs: that of a single one is its own. */
-function hashOf(hashes: readonly string[]): string {
-  const mixed = hashes.reduce((sum, hash) => (sum * 0x100000001b3n) ^ BigInt(`0x${hash}`), 0n);
-  return BigInt.asUintN(64, mixed).toString(16).padStart(16, "0");
 }

@@ -11,15 +11,19 @@ export interface Held {
 /** What a socket's buffer holds; more is lost. */
 const mostHeld = 4096;
 
+export type Stall = "scriptStalled" | "stopped" | "gated";
+
 /**
  * The machine under a node. `running`: as it should. `scriptStalled`: JavaScript stands still, the I/O thread goes on
  * and answers pings for its tolerance. `stopped`: the whole process stands still, as after SIGSTOP; the kernel holds
- * what comes. Its clock may run at another rate and jump.
+ * what comes. `gated`: Lifeguard's anomaly (section V): whatever it sends or receives is blocked, its timers go on, and
+ * it does not know. Its clock may run at another rate and jump.
  */
 export class SimHost {
-  state: "running" | "scriptStalled" | "stopped" = "running";
+  state: "running" | Stall = "running";
   stalledSinceMs = 0;
   readonly #held: Held[] = [];
+  readonly #unsent: (() => void)[] = [];
   #rate = 1;
   #realBaseMs = 0;
   #localBaseMs = 0;
@@ -28,7 +32,12 @@ export class SimHost {
     return this.state === "running";
   }
 
-  stall(state: "scriptStalled" | "stopped", nowMs: number): void {
+  /** Whether its timers go off. */
+  get hasTimers(): boolean {
+    return this.isRunning || this.state === "gated";
+  }
+
+  stall(state: Stall, nowMs: number): void {
     if (this.state === "running") this.stalledSinceMs = nowMs;
     this.state = state;
   }
@@ -41,6 +50,16 @@ export class SimHost {
 
   hold(datagram: Held): void {
     if (this.#held.length < mostHeld) this.#held.push(datagram);
+  }
+
+  /** Something to send when it goes on; more than a socket's buffer holds is lost. */
+  holdUnsent(send: () => void): void {
+    if (this.#unsent.length < mostHeld) this.#unsent.push(send);
+  }
+
+  /** What it wanted to send meanwhile, in order. */
+  takeUnsent(): (() => void)[] {
+    return this.#unsent.splice(0);
   }
 
   // --- clock

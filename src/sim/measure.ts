@@ -1,18 +1,12 @@
-import type { GossipOptions } from "../config.js";
-import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { SimNode } from "./node.js";
-import { type SimEvent, Simulation } from "./simulation.js";
+import { Simulation } from "./simulation.js";
+import { Stage, type StageOptions } from "./stage.js";
 
-export interface MeasureOptions {
-  readonly nodes: number;
-  readonly seed: number;
+export interface MeasureOptions extends StageOptions {
   /** How many times the event is made to happen. */
   readonly repeats?: number;
   /** Virtual seconds of the steady state. */
   readonly seconds?: number;
-  /** Share of datagrams that get lost. */
-  readonly lossRate?: number;
-  readonly options?: Partial<GossipOptions>;
 }
 
 /** Milliseconds, or a count, over all repeats. */
@@ -33,57 +27,12 @@ export interface Measured {
 
 const secondMs = 1000;
 const limitMs = 10 * 60 * secondMs;
+const never = Number.POSITIVE_INFINITY;
 
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
   return { p50: at(0.5), p99: at(0.99), max: at(1) };
-}
-
-/** A cluster in which everybody knows everybody already, and who tells us what about whom. */
-class Stage {
-  readonly sim: Simulation;
-  /** When each node was told of the event, by `kind member`. */
-  readonly told = new Map<string, Map<string, number>>();
-  falseFailures = 0;
-  /** Who may be said to have failed. */
-  readonly gone = new Set<string>();
-
-  constructor({ nodes, seed, lossRate = 0, options = {} }: MeasureOptions) {
-    this.sim = new Simulation({ seed, observe: (event) => this.#note(event) });
-    for (let i = 0; i < nodes; i++) this.sim.open(`n${i}`, options);
-    acquaint(this.sim.nodes);
-    this.sim.network.lossRate = lossRate;
-    this.sim.run(10 * secondMs); // until what they say of themselves at the start has been said
-  }
-
-  times(kind: string, member: string): ReadonlyMap<string, number> {
-    return this.told.get(`${kind} ${member}`) ?? new Map();
-  }
-
-  finish(figures: Figures): Measured {
-    const { hash } = this.sim.trace;
-    this.sim.close();
-    return { figures, falseFailures: this.falseFailures, traceHash: hash };
-  }
-
-  #note(event: SimEvent): void {
-    if (event.kind === "fail" && !this.gone.has(event.about)) this.falseFailures++;
-    const key = `${event.kind} ${event.about}`;
-    let times = this.told.get(key);
-    if (times === undefined) this.told.set(key, (times = new Map()));
-    if (!times.has(event.node)) times.set(event.node, event.atMs);
-  }
-}
-
-/** Makes all nodes know each other at once, as if they had been together for long. */
-function acquaint(nodes: readonly SimNode[]): void {
-  for (const node of nodes) {
-    for (const { self, address } of nodes) {
-      if (self !== node.self) node.swim.roster.add(self, address, MemberState.alive, 1, 0);
-    }
-    node.endpoint.setClusterSize(nodes.length);
-  }
 }
 
 /** Datagrams and bytes that a member sends in a second while nothing happens. */
@@ -93,64 +42,58 @@ export function measureSteady(given: MeasureOptions): Measured {
   const { seconds = 60, nodes } = given;
   const [datagrams, bytes] = [sim.datagrams, sim.bytes];
   sim.run(seconds * secondMs);
-  return stage.finish({
+  return finish(stage, {
     datagramsPerNodeSecond: (sim.datagrams - datagrams) / nodes / seconds,
     bytesPerNodeSecond: (sim.bytes - bytes) / nodes / seconds,
   });
 }
 
-type Happen = (stage: Stage, victim: SimNode) => void;
-
 /** From an event at one member until the first other, and all of them, have been told. */
-function measureEvent(given: MeasureOptions, kind: string, happen: Happen): Measured {
+function measureEvent(given: MeasureOptions, kind: string, happen: (victim: SimNode) => void): Measured {
   const stage = new Stage(given);
   const { sim } = stage;
-  const [first, all, spread, cost]: number[][] = [[], [], [], []];
+  const first: number[] = [];
+  const all: number[] = [];
+  const spread: number[] = [];
+  const cost: number[] = [];
   for (let i = 0; i < (given.repeats ?? 5) && sim.nodes.length > 2; i++) {
     sim.run(sim.random.below(5000));
     const victim = sim.nodes[sim.random.below(sim.nodes.length)] as SimNode;
-    const { name } = victim;
-    const atMs = sim.nowMs;
-    stage.gone.add(name);
-    happen(stage, victim);
-    const others = sim.nodes.filter((node) => node !== victim);
-    const times = (): ReadonlyMap<string, number> => stage.times(kind, name);
-    let datagrams = -1;
-    sim.run(limitMs, () => {
-      if (datagrams < 0 && times().size > 0) datagrams = sim.datagrams;
-      return times().size >= others.length;
-    });
-    const told = [...times().values()].map((ms) => ms - atMs);
-    const firstMs = told.reduce((least, ms) => Math.min(least, ms), Number.POSITIVE_INFINITY);
-    const allMs =
-      told.length < others.length ? Number.POSITIVE_INFINITY : told.reduce((most, ms) => Math.max(most, ms));
-    first?.push(firstMs);
-    all?.push(allMs);
-    spread?.push(allMs - firstMs);
-    cost?.push((sim.datagrams - datagrams) / others.length);
+    const { tookMs, missed, datagramsPerNode } = stage.follow(victim, kind, limitMs, () => happen(victim));
+    const firstMs = tookMs[0] ?? never;
+    const allMs = missed > 0 ? never : (tookMs.at(-1) ?? never);
+    first.push(firstMs);
+    all.push(allMs);
+    spread.push(allMs - firstMs);
+    cost.push(datagramsPerNode);
     if (!victim.isClosed) victim.close();
     sim.run(5 * secondMs);
   }
-  return stage.finish({
-    firstMs: spreadOf(first ?? []),
-    allMs: spreadOf(all ?? []),
-    spreadMs: spreadOf(spread ?? []),
-    datagramsPerNodeWhileSpreading: spreadOf(cost ?? []),
+  return finish(stage, {
+    firstMs: spreadOf(first),
+    allMs: spreadOf(all),
+    spreadMs: spreadOf(spread),
+    datagramsPerNodeWhileSpreading: spreadOf(cost),
   });
+}
+
+function finish(stage: Stage, figures: Figures): Measured {
+  const { falseFailures } = stage;
+  return { figures, falseFailures, traceHash: stage.close() };
 }
 
 /** A process that is gone, whose machine says so. */
 export function measureCrash(given: MeasureOptions): Measured {
-  return measureEvent(given, "fail", (_stage, victim) => victim.close({ refuses: true }));
+  return measureEvent(given, "fail", (victim) => victim.close({ refuses: true }));
 }
 
 /** A machine that is gone: nothing answers. */
 export function measureSilent(given: MeasureOptions): Measured {
-  return measureEvent(given, "fail", (_stage, victim) => victim.close());
+  return measureEvent(given, "fail", (victim) => victim.close());
 }
 
 export function measureLeave(given: MeasureOptions): Measured {
-  return measureEvent(given, "leave", (_stage, victim) => victim.leave());
+  return measureEvent(given, "leave", (victim) => victim.leave());
 }
 
 /** A tenth of the members crash at the same instant. */
@@ -171,7 +114,7 @@ export function measureStorm(given: MeasureOptions): Measured {
     sim.run(100);
     depth = sim.nodes.reduce((most, { endpoint }) => Math.max(most, endpoint.queueDepth()), depth);
   }
-  return stage.finish({
+  return finish(stage, {
     allMs: isKnown() ? sim.nowMs - atMs : Number.POSITIVE_INFINITY,
     datagramsPerNode: (sim.datagrams - before) / survivors,
     queueDepthMax: depth,

@@ -5,12 +5,13 @@ import { Payloads } from "../io/payloads.js";
 import type { Scheduled } from "../io/scheduler.js";
 import { versionsOfConfig } from "../io/versions.js";
 import type { Random } from "../random.js";
+import type { Datagrams } from "../swim/effects.js";
 import type { EventKind, MemberEvent } from "../swim/events.js";
 import { Swim } from "../swim/swim.js";
 import type { AddressHandle, Endpoint, Hub, MemberHandle } from "../wire/addon.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { RingReader } from "../wire/receive.js";
-import { SimHost } from "./host.js";
+import { SimHost, type Stall } from "./host.js";
 
 /** An event of a node, or a message to its user. `about` is the member, or who sent the message. */
 export type Told =
@@ -24,6 +25,7 @@ export interface SimNodeParts {
   readonly self: MemberHandle;
   readonly address: AddressHandle;
   readonly random: Random;
+  readonly hasBuddy: boolean;
 }
 
 /** What a node asks of the simulation. */
@@ -36,7 +38,7 @@ export interface SimNodeWorld {
   nodeNamed(name: string): SimNode | undefined;
   tell(event: Told): void;
   close(refuses: boolean): void;
-  stall(state: "scriptStalled" | "stopped"): void;
+  stall(state: Stall): void;
   resume(): void;
 }
 
@@ -56,7 +58,7 @@ export class SimNode implements Receiver, Scheduled {
   readonly #world: SimNodeWorld;
 
   constructor(parts: SimNodeParts, world: SimNodeWorld) {
-    const { config, hub, endpoint, self, address, random } = parts;
+    const { config, hub, endpoint, self, address, random, hasBuddy } = parts;
     this.config = config;
     this.endpoint = endpoint;
     this.self = self;
@@ -74,7 +76,8 @@ export class SimNode implements Receiver, Scheduled {
       const { kind, member, incarnation } = event;
       world.tell({ kind, about: hub.nameOf(member), incarnation });
     };
-    const effects = { datagrams: endpoint, broadcasts: endpoint, directory: hub, streams, notify };
+    const datagrams = hasBuddy ? endpoint : withoutBuddy(endpoint);
+    const effects = { datagrams, broadcasts: endpoint, directory: hub, streams, notify };
     this.swim = new Swim(
       config,
       { handle: self, address, meta: config.meta, versions: versionsOfConfig(config) },
@@ -118,8 +121,8 @@ export class SimNode implements Receiver, Scheduled {
     this.#world.close(refuses);
   }
 
-  /** Its JavaScript, or its whole process, stands still until resume(). */
-  stall(state: "scriptStalled" | "stopped"): void {
+  /** Its JavaScript, its whole process or its traffic stands still until resume(). */
+  stall(state: Stall): void {
     this.#world.stall(state);
   }
 
@@ -153,4 +156,12 @@ export class SimNode implements Receiver, Scheduled {
   handleRoundTrip(): void {}
 
   handlePong(): void {}
+}
+
+/** Pings suspects like anybody else. */
+function withoutBuddy(endpoint: Endpoint): Datagrams {
+  const pingAndAccuse: Datagrams["pingAndAccuse"] = (to, target, seq) => endpoint.ping(to, target, seq);
+  return new Proxy<Datagrams>(endpoint, {
+    get: (_, verb: keyof Datagrams) => (verb === "pingAndAccuse" ? pingAndAccuse : endpoint[verb].bind(endpoint)),
+  });
 }

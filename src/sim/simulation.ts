@@ -26,6 +26,8 @@ export interface SimulationOptions {
 export interface OpenOptions {
   /** A node of a name that was used before gets a new address instead of its old one. Default false. */
   readonly newAddress?: boolean;
+  /** Whether a ping tells a suspect that it is one (Lifeguard's buddy system); off in experiments. Default true. */
+  readonly buddy?: boolean;
 }
 
 /** Everything that happens at one time, in the order in which it was sent. */
@@ -100,15 +102,16 @@ export class Simulation {
    * Starts a node. Of the options, `bind`, `advertise`, `backend` and `seed` have no meaning here.
    * Errors: TATTLER_OPTION_*, TATTLER_BIND_FAILED when one of this name runs.
    */
-  open(name: string, options: Partial<GossipOptions> = {}, { newAddress = false }: OpenOptions = {}): SimNode {
+  open(name: string, options: Partial<GossipOptions> = {}, how: OpenOptions = {}): SimNode {
     const config = resolveConfig({ ...options, name });
     if (this.#byName.has(name)) throw tattlerError("TATTLER_BIND_FAILED", [name, "a node of this name runs"]);
-    const address = this.#addressOf(name, newAddress);
+    const address = this.#addressOf(name, how.newAddress === true);
     const { hub } = this.#memory;
     const self = hub.intern(name);
     const keyring = makeKeyring(config.keys);
     const endpoint = hub.open({ ...config, ip: new Uint8Array(16), port, self, keyring, pingsPerSecond: 0 });
-    const parts = { config, hub, endpoint, self, address, random: this.random.child() };
+    const hasBuddy = how.buddy !== false;
+    const parts = { config, hub, endpoint, self, address, random: this.random.child(), hasBuddy };
     const node: SimNode = new SimNode(parts, {
       perform: (work) => this.#perform(node, work),
       sync: (to) => this.#sync(node, to),
@@ -197,7 +200,7 @@ export class Simulation {
   }
 
   #reschedule(node: SimNode): void {
-    if (node.isClosed || !node.host.isRunning) return this.#deadlines.remove(node);
+    if (node.isClosed || !node.host.hasTimers) return this.#deadlines.remove(node);
     const nextMs = node.host.realMs(node.swim.nextDeadline(node.host.localMs(this.#nowMs)));
     this.#deadlines.set(node, Math.max(nextMs, this.#nowMs));
   }
@@ -244,6 +247,7 @@ export class Simulation {
   }
 
   #carry(sender: SimNode, receiver: SimNode, bytes: Uint8Array): void {
+    if (sender.host.state === "gated") return sender.host.holdUnsent(() => this.#carry(sender, receiver, bytes));
     this.network.carry(sender.name, receiver.name, bytes.length, this.#nowMs, (delayMs) => {
       this.#later(delayMs, () => this.#receive(receiver, sender.address, bytes));
     });
@@ -293,9 +297,12 @@ export class Simulation {
 
   /** Everything that came is handled with the time it came at, and only then do verdicts fall (ARCHITECTURE 5.1). */
   #resume(node: SimNode): void {
+    // What passes a gate comes when the gate opens.
+    const openedMs = node.host.state === "gated" ? this.#nowMs : 0;
     for (const { source, bytes, atMs, isAnswered } of node.host.resume()) {
-      if (!node.isClosed) this.#handle(node, source, bytes, atMs, !isAnswered);
+      if (!node.isClosed) this.#handle(node, source, bytes, Math.max(atMs, openedMs), !isAnswered);
     }
+    for (const send of node.host.takeUnsent()) send();
     this.#reschedule(node);
     this.#tell();
   }
@@ -366,7 +373,7 @@ export class Simulation {
   }
 
   #dial(from: SimNode, to: AddressHandle): { readonly peer: SimNode; readonly delayMs: number } | null {
-    const peer = this.#byAddress.get(to);
+    const peer = from.host.state === "gated" ? undefined : this.#byAddress.get(to);
     const delayMs = peer === undefined ? null : this.network.dial(from.name, peer.name);
     return peer === undefined || delayMs === null ? null : { peer, delayMs };
   }

@@ -35,3 +35,9 @@ export class Trace {
     this.#low = (this.#low + this.#high) | 0;
   }
 }
+
+/** One hash for several runs: that of a single one is its own. */
+export function mixHashes(hashes: readonly string[]): string {
+  const mixed = hashes.reduce((sum, hash) => (sum * 0x100000001b3n) ^ BigInt(`0x${hash}`), 0n);
+  return BigInt.asUintN(64, mixed).toString(16).padStart(16, "0");
+}

@@ -4,7 +4,7 @@ import { cli } from "../support/agent.js";
 
 function run(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [cli, "sim", ...args], { encoding: "utf8" });
-  return { status, stderr, last: stdout.trimEnd().split("\n").at(-1) ?? "" };
+  return { status, stderr, text: stdout, last: stdout.trimEnd().split("\n").at(-1) ?? "" };
 }
 
 describe("tattler sim", () => {
@@ -23,6 +23,14 @@ describe("tattler sim", () => {
     const figures = JSON.parse(last) as Record<string, unknown>;
     expect(figures).toMatchObject({ scenario, nodes: 20, violations: 0 });
     expect(Object.values(figures)).not.toContain(null); // JSON's word for what never came
+  });
+
+  it("repeats an experiment in small, with its tables", () => {
+    const args = ["--scenario", "spread", "--nodes", "8", "--seed", "2", "--json"];
+    const { status, stderr, last, text } = run(...args);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(JSON.parse(last)).toMatchObject({ scenario: "spread", nodes: 8, seed: 2, runs: 1, violations: 0 });
+    expect(text).toMatch(/^Urgent news: a leave\ncluster and rules +50 % know.*\n8 members, 0 % loss, memberlist's/);
   });
 
   it.each([

@@ -1,0 +1,111 @@
+import type { GossipOptions } from "../config.js";
+import { MemberState } from "../wire/generated/wire/member-state.js";
+import type { SimNode } from "./node.js";
+import { type SimEvent, Simulation } from "./simulation.js";
+
+export interface StageOptions {
+  readonly nodes: number;
+  readonly seed: number;
+  /** Share of datagrams that get lost. */
+  readonly lossRate?: number;
+  readonly options?: Partial<GossipOptions>;
+  /** Whether suspects are told that they are (OpenOptions). */
+  readonly buddy?: boolean;
+}
+
+/** How an event at one member was told to the others. */
+export interface Course {
+  /** Milliseconds since the event, of each who was told, in order. */
+  readonly tookMs: readonly number[];
+  /** Who was not told in time. */
+  readonly missed: number;
+  /** Datagrams sent from the first telling to the last, by member. */
+  readonly datagramsPerNode: number;
+}
+
+const secondMs = 1000;
+/** Until what members say of themselves at the start has been said. */
+const settleMs = 10 * secondMs;
+
+/** A cluster in which everybody knows everybody already, and who is told what about whom. */
+export class Stage {
+  readonly sim: Simulation;
+  falseFailures = 0;
+  /** Who may be said to have failed. */
+  readonly gone = new Set<string>();
+  /** When each node was first told of an event, by `kind member`. */
+  readonly #told = new Map<string, Map<string, number>>();
+
+  constructor(given: StageOptions, observe: (event: SimEvent) => void = () => {}) {
+    const { nodes, seed, lossRate = 0, options = {}, buddy = true } = given;
+    const note = (event: SimEvent): void => {
+      this.#note(event);
+      observe(event);
+    };
+    this.sim = new Simulation({ seed, observe: note });
+    for (let i = 0; i < nodes; i++) this.sim.open(`n${i}`, options, { buddy });
+    acquaint(this.sim.nodes);
+    this.sim.network.lossRate = lossRate;
+    this.sim.run(settleMs);
+  }
+
+  times(kind: string, member: string): ReadonlyMap<string, number> {
+    return this.#told.get(`${kind} ${member}`) ?? new Map();
+  }
+
+  /** What was told so far counts no more. */
+  forget(): void {
+    this.#told.clear();
+  }
+
+  /** Some of the nodes, each as likely as the other: the same for the same seed, whatever the options. */
+  pick(count: number): SimNode[] {
+    const nodes = [...this.sim.nodes];
+    this.sim.random.shuffle(nodes, nodes.length);
+    return nodes.slice(0, count);
+  }
+
+  /** Makes something happen at one member, and waits until all others were told. */
+  follow(victim: SimNode, kind: string, limitMs: number, happen: () => void): Course {
+    const { sim } = this;
+    const { name } = victim;
+    const atMs = sim.nowMs;
+    const others = sim.nodes.length - 1;
+    if (kind === "fail" || kind === "leave") this.gone.add(name);
+    happen();
+    let before = -1;
+    sim.run(limitMs, () => {
+      const { size } = this.times(kind, name);
+      if (before < 0 && size > 0) before = sim.datagrams;
+      return size >= others;
+    });
+    const tookMs = [...this.times(kind, name).values()].map((ms) => ms - atMs).sort((a, b) => a - b);
+    const sent = before < 0 ? 0 : sim.datagrams - before;
+    return { tookMs, missed: others - tookMs.length, datagramsPerNode: sent / others };
+  }
+
+  /** Ends it; the hash of all that happened. */
+  close(): string {
+    const { hash } = this.sim.trace;
+    this.sim.close();
+    return hash;
+  }
+
+  #note(event: SimEvent): void {
+    if (event.kind === "fail" && !this.gone.has(event.about)) this.falseFailures++;
+    const key = `${event.kind} ${event.about}`;
+    let times = this.#told.get(key);
+    if (times === undefined) this.#told.set(key, (times = new Map()));
+    if (!times.has(event.node)) times.set(event.node, event.atMs);
+  }
+}
+
+/** Makes all nodes know each other at once, as if they had been together for long. */
+function acquaint(nodes: readonly SimNode[]): void {
+  for (const node of nodes) {
+    for (const { self, address } of nodes) {
+      if (self !== node.self) node.swim.roster.add(self, address, MemberState.alive, 1, 0);
+    }
+    node.endpoint.setClusterSize(nodes.length);
+  }
+}
