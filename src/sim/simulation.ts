@@ -8,7 +8,7 @@ import { Random } from "../random.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { writeMappedIpv4 } from "../wire/ip.js";
 import { RingReader } from "../wire/receive.js";
-import type { MemberRecord } from "../wire/records.js";
+import { Exchanges } from "./exchanges.js";
 import { Network } from "./network.js";
 import { SimNode, type Told } from "./node.js";
 import { Trace } from "./trace.js";
@@ -57,6 +57,7 @@ export class Simulation {
   readonly #memory: HubMemory;
   readonly #reader: RingReader;
   readonly #dispatcher: Dispatcher;
+  readonly #exchanges: Exchanges;
   readonly #moments = new DeadlineHeap<Moment>();
   readonly #momentAt = new Map<number, Moment>();
   readonly #deadlines = new DeadlineHeap<SimNode>();
@@ -82,6 +83,14 @@ export class Simulation {
     this.#memory = openHub(addon, "manual", () => {});
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
     this.#dispatcher = new Dispatcher(this.#memory.hub);
+    this.#exchanges = new Exchanges({
+      network: this.network,
+      random: this.random,
+      later: (delayMs, work) => this.#later(delayMs, work),
+      perform: (node, work) => this.#perform(node, work),
+      nodeAt: (address) => this.#byAddress.get(address),
+      note: (text) => this.trace.noteText(this.#nowMs, text),
+    });
   }
 
   /** Milliseconds since the beginning. */
@@ -114,9 +123,9 @@ export class Simulation {
     const parts = { config, hub, endpoint, self, address, random: this.random.child(), hasBuddy };
     const node: SimNode = new SimNode(parts, {
       perform: (work) => this.#perform(node, work),
-      sync: (to) => this.#sync(node, to),
-      reconcile: (to) => this.#reconcile(node, to),
-      ping: (to, target, seq, timeoutMs) => this.#streamPing(node, to, target, seq, timeoutMs),
+      sync: (to) => this.#exchanges.sync(node, to),
+      reconcile: (to) => this.#exchanges.reconcile(node, to),
+      ping: (to, target, seq, timeoutMs) => this.#exchanges.ping(node, to, target, seq, timeoutMs),
       nodeNamed: (wanted) => this.#byName.get(wanted),
       tell: (event) => this.#events.push({ atMs: this.#nowMs, node: name, ...event }),
       close: (refuses) => this.#close(node, refuses),
@@ -305,77 +314,6 @@ export class Simulation {
     for (const send of node.host.takeUnsent()) send();
     this.#reschedule(node);
     this.#tell();
-  }
-
-  // --- streams: a turn each way, without a handshake
-
-  #sync(node: SimNode, to: AddressHandle): void {
-    const fail = (): void => {
-      if (!node.isClosed) node.swim.handleSyncFailed();
-    };
-    const fault = this.network.drawStreamFault();
-    const there = this.#dial(node, to);
-    if (there === null || fault === "stalled") return this.#later(node.config.streamTimeoutMs, fail);
-    if (fault === "refused") return this.#later(there.delayMs, fail);
-    const records = node.swim.sync.localRecords();
-    this.#later(there.delayMs, () => {
-      const { peer } = there;
-      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.network.dial(peer.name, node.name);
-      if (backMs === null) return fail();
-      const answer = peer.swim.sync.localRecords();
-      this.#merge(peer, node.name, records);
-      if (fault === "reset") return this.#later(backMs, fail);
-      this.#later(backMs, () => {
-        if (!node.isClosed && node.host.isRunning) this.#merge(node, peer.name, answer);
-      });
-    });
-  }
-
-  /** Three turns: fingerprints, what is missing there and wanted here, and that. */
-  #reconcile(node: SimNode, to: AddressHandle): void {
-    const there = this.#dial(node, to);
-    const fault = this.network.drawStreamFault();
-    if (there === null || fault === "stalled" || fault === "refused") return;
-    const salt = this.random.nextUint32();
-    const fingerprints = node.swim.sync.fingerprints(salt);
-    this.#later(there.delayMs, () => {
-      const { peer } = there;
-      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.network.dial(peer.name, node.name);
-      if (backMs === null || fault === "reset") return;
-      const { records, wanted } = peer.swim.sync.compare(salt, fingerprints);
-      this.#later(backMs, () => {
-        if (node.isClosed || !node.host.isRunning) return;
-        this.#merge(node, peer.name, records);
-        const rest = node.swim.sync.recordsOf(salt, wanted);
-        this.#later(there.delayMs, () => {
-          if (!peer.isClosed && peer.host.isRunning) this.#merge(peer, node.name, rest);
-        });
-      });
-    });
-  }
-
-  #merge(node: SimNode, from: string, records: readonly MemberRecord[]): void {
-    this.trace.noteText(this.#nowMs, `${node.name} merges ${records.length} of ${from}`);
-    this.#perform(node, (localMs) => node.swim.handleSync(localMs, from, records));
-  }
-
-  #streamPing(node: SimNode, to: AddressHandle, target: string, seq: number, timeoutMs: number): void {
-    const fault = this.network.drawStreamFault();
-    const there = this.#dial(node, to);
-    const backMs = there === null ? null : this.network.dial(there.peer.name, node.name);
-    if (fault !== null || there === null || backMs === null || there.peer.name !== target) return;
-    if (there.delayMs + backMs > timeoutMs) return;
-    this.#later(there.delayMs + backMs, () => {
-      const { peer } = there;
-      if (node.isClosed || peer.isClosed || !peer.host.isRunning || !node.host.isRunning) return;
-      this.#perform(node, (localMs) => node.swim.handleStreamAck(localMs, seq));
-    });
-  }
-
-  #dial(from: SimNode, to: AddressHandle): { readonly peer: SimNode; readonly delayMs: number } | null {
-    const peer = from.host.state === "gated" ? undefined : this.#byAddress.get(to);
-    const delayMs = peer === undefined ? null : this.network.dial(from.name, peer.name);
-    return peer === undefined || delayMs === null ? null : { peer, delayMs };
   }
 
   // --- nodes

@@ -1,0 +1,94 @@
+import type { Random } from "../random.js";
+import type { AddressHandle } from "../wire/addon.js";
+import type { MemberRecord } from "../wire/records.js";
+import type { Network } from "./network.js";
+import type { SimNode } from "./node.js";
+
+/** What exchanges need of the simulation. */
+export interface ExchangeWorld {
+  readonly network: Network;
+  readonly random: Random;
+  later(delayMs: number, work: () => void): void;
+  perform(node: SimNode, work: (localMs: number) => void): void;
+  nodeAt(address: AddressHandle): SimNode | undefined;
+  /** Puts a line into the trace. */
+  note(text: string): void;
+}
+
+/** Streams between simulated nodes: a turn each way, without a handshake. */
+export class Exchanges {
+  readonly #world: ExchangeWorld;
+
+  constructor(world: ExchangeWorld) {
+    this.#world = world;
+  }
+
+  sync(node: SimNode, to: AddressHandle): void {
+    const fail = (): void => {
+      if (!node.isClosed) node.swim.handleSyncFailed();
+    };
+    const fault = this.#world.network.drawStreamFault();
+    const there = this.#dial(node, to);
+    if (there === null || fault === "stalled") return this.#world.later(node.config.streamTimeoutMs, fail);
+    if (fault === "refused") return this.#world.later(there.delayMs, fail);
+    const records = node.swim.sync.localRecords();
+    this.#world.later(there.delayMs, () => {
+      const { peer } = there;
+      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.#world.network.dial(peer.name, node.name);
+      if (backMs === null) return fail();
+      const answer = peer.swim.sync.localRecords();
+      this.#merge(peer, node.name, records);
+      if (fault === "reset") return this.#world.later(backMs, fail);
+      this.#world.later(backMs, () => {
+        if (!node.isClosed && node.host.isRunning) this.#merge(node, peer.name, answer);
+      });
+    });
+  }
+
+  /** Three turns: fingerprints, what is missing there and wanted here, and that. */
+  reconcile(node: SimNode, to: AddressHandle): void {
+    const there = this.#dial(node, to);
+    const fault = this.#world.network.drawStreamFault();
+    if (there === null || fault === "stalled" || fault === "refused") return;
+    const salt = this.#world.random.nextUint32();
+    const fingerprints = node.swim.sync.fingerprints(salt);
+    this.#world.later(there.delayMs, () => {
+      const { peer } = there;
+      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.#world.network.dial(peer.name, node.name);
+      if (backMs === null || fault === "reset") return;
+      const { records, wanted } = peer.swim.sync.compare(salt, fingerprints);
+      this.#world.later(backMs, () => {
+        if (node.isClosed || !node.host.isRunning) return;
+        this.#merge(node, peer.name, records);
+        const rest = node.swim.sync.recordsOf(salt, wanted);
+        this.#world.later(there.delayMs, () => {
+          if (!peer.isClosed && peer.host.isRunning) this.#merge(peer, node.name, rest);
+        });
+      });
+    });
+  }
+
+  #merge(node: SimNode, from: string, records: readonly MemberRecord[]): void {
+    this.#world.note(`${node.name} merges ${records.length} of ${from}`);
+    this.#world.perform(node, (localMs) => node.swim.handleSync(localMs, from, records));
+  }
+
+  ping(node: SimNode, to: AddressHandle, target: string, seq: number, timeoutMs: number): void {
+    const fault = this.#world.network.drawStreamFault();
+    const there = this.#dial(node, to);
+    const backMs = there === null ? null : this.#world.network.dial(there.peer.name, node.name);
+    if (fault !== null || there === null || backMs === null || there.peer.name !== target) return;
+    if (there.delayMs + backMs > timeoutMs) return;
+    this.#world.later(there.delayMs + backMs, () => {
+      const { peer } = there;
+      if (node.isClosed || peer.isClosed || !peer.host.isRunning || !node.host.isRunning) return;
+      this.#world.perform(node, (localMs) => node.swim.handleStreamAck(localMs, seq));
+    });
+  }
+
+  #dial(from: SimNode, to: AddressHandle): { readonly peer: SimNode; readonly delayMs: number } | null {
+    const peer = from.host.state === "gated" ? undefined : this.#world.nodeAt(to);
+    const delayMs = peer === undefined ? null : this.#world.network.dial(from.name, peer.name);
+    return peer === undefined || delayMs === null ? null : { peer, delayMs };
+  }
+}
