@@ -124,6 +124,12 @@ export interface GossipOptions {
   /** Time between full state syncs, longer from 33 members on. 0: none. Default 30,000 (wan 60,000, local 15,000). */
   readonly pushPullIntervalMs?: number;
   /**
+   * How long a dead member is tried again now and then, so that the sides of a partition find each other; 4,096 are
+   * remembered. Range 1,000 to 2,592,000,000; 0: only as long as it gets gossip, as in memberlist. Default
+   * 86,400,000 (24 h).
+   */
+  readonly reconnectTimeoutMs?: number;
+  /**
    * Pings and acks carry a digest of their sender's view. Where digests differ several times in a row the two views are
    * compared over TCP, and what differs is traded: at most one comparison begun in this time. Range 10 to
    * 3,600,000; 0: no digests. Default 1,000 (wan 5,000).

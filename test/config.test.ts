@@ -25,6 +25,7 @@ const table = [
   ["refusedConfirmations", 2, 0, 2, 0, 8, false],
   ["awarenessMaxMultiplier", 8, 8, 8, 1, 64, false],
   ["pushPullIntervalMs", 30_000, 60_000, 15_000, 100, 24 * hour, true],
+  ["reconnectTimeoutMs", 24 * hour, 24 * hour, 24 * hour, 1000, 30 * 24 * hour, true],
   ["digestSyncIntervalMs", 1000, 5000, 1000, 10, hour, true],
   ["streamTimeoutMs", 10_000, 30_000, 1000, 100, 600_000, false],
   ["deadReclaimMs", 0, 0, 0, 0, 24 * hour, false],

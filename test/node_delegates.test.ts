@@ -347,6 +347,8 @@ describe("onRoundTrip", () => {
   });
 });
 
+const noOtherDials = { digestSyncIntervalMs: 0, reconnectTimeoutMs: 0 };
+
 describe("allowTcpPing (M-056)", () => {
   it("is asked for every member before it is pinged over TCP, and one that throws agrees", async () => {
     const asked: string[] = [];
@@ -358,7 +360,7 @@ describe("allowTcpPing (M-056)", () => {
         return false;
       },
     };
-    const a = await newNode("a", { deafLimitMs: 0, pushPullIntervalMs: 0 }, refusing);
+    const a = await newNode("a", { deafLimitMs: 0, pushPullIntervalMs: 0, ...noOtherDials }, refusing);
     a.on("error", (error) => errors.push(error));
     const others = [await newNode("b"), await newNode("c")];
     for (const node of others) await node.join([a.self.address]);

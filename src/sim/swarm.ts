@@ -117,7 +117,7 @@ class Swarm {
     }
   }
 
-  /** Ends every fault; those who were cut off for long join again, as an application would have them. */
+  /** Ends every fault. Nobody helps: those who were cut off for long must find each other (ARCHITECTURE 5.12). */
   #heal(): number | null {
     const { network, nodes } = this.sim;
     network.heal();
@@ -127,8 +127,6 @@ class Swarm {
       if (!node.host.isRunning) node.resume();
       node.host.setRate(1, this.sim.nowMs);
     }
-    this.sim.run(secondMs);
-    for (const node of this.sim.nodes) if (node.name !== "n0") node.join("n0");
     const agreed = this.sim.run(this.#boundMs(), () => this.#checker.agree());
     if (!agreed) this.#checker.report("liveness", this.#checker.disagreements().slice(0, 3).join("; "));
     this.#checker.check();
@@ -205,12 +203,22 @@ function stallFor(swarm: Swarm, state: "scriptStalled" | "stopped", mostMs: numb
   });
 }
 
+const joinAgainMs = 5000;
+
 function restart(swarm: Swarm, name: string, newAddress: boolean): void {
   swarm.sim.at(swarm.dice.below(30_000), () => {
     if (swarm.sim.node(name) !== undefined) return;
     swarm.open(name, newAddress);
-    swarm.sim.node(name)?.join("n0");
+    joinUntilIn(swarm, name);
   });
+}
+
+/** As an application does whose join failed. */
+function joinUntilIn(swarm: Swarm, name: string): void {
+  const node = swarm.sim.node(name);
+  if (node === undefined || node.memberCount > 1) return;
+  node.join("n0");
+  swarm.sim.at(joinAgainMs, () => joinUntilIn(swarm, name));
 }
 
 function crash(swarm: Swarm, refuses: boolean): void {

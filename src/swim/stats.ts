@@ -28,6 +28,10 @@ export interface SwimStats {
   readonly syncsMerged: number;
   /** Comparisons of views that this node began because a digest differed. */
   readonly reconciliations: number;
+  /** Dead members that are tried again now and then. */
+  readonly remembered: number;
+  /** How often one of them was tried. */
+  readonly reconnects: number;
   readonly syncsFailed: number;
   readonly refusals: number;
 }

@@ -1,6 +1,6 @@
 import type { Random } from "../random.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
-import type { Evidence } from "../wire/generated/wire/evidence.js";
+import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { RecordKind } from "../wire/generated/wire/record-kind.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
@@ -9,10 +9,12 @@ import { Awareness } from "./awareness.js";
 import { ViewDigest } from "./digest.js";
 import type { Effects } from "./effects.js";
 import { Errands } from "./errand.js";
+import { gossipRound } from "./gossip.js";
 import { Hearing } from "./hearing.js";
 import { type Accusation, Membership, type MembershipConfig, type Self } from "./membership.js";
 import { Prober, type ProberConfig } from "./prober.js";
 import { Reconciler } from "./reconcile.js";
+import { Reconnect } from "./reconnect.js";
 import { Rings } from "./rings.js";
 import { Roster } from "./roster.js";
 import { RoundTrips } from "./rtt.js";
@@ -34,6 +36,7 @@ export interface SwimConfig extends MembershipConfig, ProberConfig {
   readonly awarenessMaxMultiplier: number;
   readonly deafLimitMs: number;
   readonly digestSyncIntervalMs: number;
+  readonly reconnectTimeoutMs: number;
 }
 
 const never = Number.POSITIVE_INFINITY;
@@ -65,6 +68,7 @@ export class Swim {
   readonly sync: Sync;
   readonly #digest: ViewDigest;
   readonly #reconciler: Reconciler;
+  readonly #reconnect: Reconnect;
   readonly #urgent: UrgentLane;
   #seq = 0;
   #gossipAtMs = never;
@@ -85,12 +89,13 @@ export class Swim {
     this.#effects = effects;
     this.#random = random;
     const rings = new Rings(self.handle, effects.directory);
-    const digest = new ViewDigest(effects.directory);
-    this.#digest = digest;
-    const roster = new Roster(effects.directory, random.child(), [rings, digest]);
+    this.#digest = new ViewDigest(effects.directory);
+    const { directory, streams } = effects;
+    const reconnect = new Reconnect(config.reconnectTimeoutMs, { directory, streams, random: random.child() });
+    this.#reconnect = reconnect;
+    const roster = new Roster(directory, random.child(), [rings, this.#digest, reconnect]);
     this.roster = roster;
-    const urgent = new UrgentLane(config.urgentFanout, rings, roster, effects.datagrams);
-    this.#urgent = urgent;
+    this.#urgent = new UrgentLane(config.urgentFanout, rings, roster, effects.datagrams);
     const awareness = new Awareness(config.awarenessMaxMultiplier, effects);
     this.#awareness = awareness;
     const hearing = new Hearing(config.deafLimitMs, config.suspicionMinMs > 0 ? config.probeTimeoutMs : 0);
@@ -105,16 +110,20 @@ export class Swim {
       effects,
       suspicions: this.#suspicions,
       nextSeq,
-      urgent,
+      urgent: this.#urgent,
     });
     this.#membership = membership;
     const accuse = (nowMs: number, accusation: Accusation): void => membership.handleSuspect(nowMs, accusation);
     const looks = { self: self.handle, roster, awareness, hearing, effects, roundTrips, nextSeq, accuse };
     this.#prober = new Prober(config, looks, rings);
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
-    this.sync = new Sync(self.handle, roster, membership, effects.directory);
-    const { streams } = effects;
-    this.#reconciler = new Reconciler(config.digestSyncIntervalMs, { self: self.handle, digest, roster, streams });
+    this.sync = new Sync(self.handle, roster, membership, directory, (member) => this.#askToRefute(member));
+    this.#reconciler = new Reconciler(config.digestSyncIntervalMs, {
+      self: self.handle,
+      digest: this.#digest,
+      roster,
+      streams,
+    });
   }
 
   // --- life
@@ -126,6 +135,7 @@ export class Swim {
     const stagger = (intervalMs: number): number =>
       intervalMs > 0 ? nowMs + this.#random.nextFloat() * intervalMs : never;
     this.#prober.start(nowMs, this.#random);
+    this.#reconnect.start(nowMs, this.roster);
     this.#gossipAtMs = stagger(gossipIntervalMs);
     this.#syncAtMs = stagger(pushPullIntervalMs);
     // Where probes are on, their sweeps forget the gone.
@@ -141,6 +151,7 @@ export class Swim {
     if (this.#gossipAtMs <= nowMs) this.#gossipTick(nowMs);
     if (this.#syncAtMs <= nowMs) this.#syncTick(nowMs);
     if (this.#reapTickAtMs <= nowMs) this.#reapTick(nowMs);
+    this.#reconnect.advance(nowMs);
     this.flush(nowMs);
   }
 
@@ -156,7 +167,7 @@ export class Swim {
   /** When advance() has something to do next; Infinity when never. */
   nextDeadline(nowMs: number): number {
     const tickAtMs = Math.min(this.#prober.nextTickMs(), this.#gossipAtMs, this.#syncAtMs, this.#reapTickAtMs);
-    return Math.min(tickAtMs, this.#urgent.nextDeadlineMs(), this.nextVerdict(nowMs));
+    return Math.min(tickAtMs, this.#reconnect.nextTickMs(), this.#urgent.nextDeadlineMs(), this.nextVerdict(nowMs));
   }
 
   /** When the next verdict is due. */
@@ -169,6 +180,7 @@ export class Swim {
     if (this.#self.isLeaving) return;
     this.#membership.leave(nowMs);
     this.#prober.stop();
+    this.#reconnect.stop();
     this.#syncAtMs = never;
     this.#reapAtMs = never;
   }
@@ -181,6 +193,7 @@ export class Swim {
   /** Gives every handle back. Nothing may be called afterwards. */
   stop(): void {
     this.#prober.stop();
+    this.#reconnect.stop();
     this.#gossipAtMs = never;
     this.#syncAtMs = never;
     this.#reapAtMs = never;
@@ -320,6 +333,8 @@ export class Swim {
       errandsRefused: this.#errands.refused,
       syncsMerged: this.sync.merged,
       reconciliations: this.#reconciler.started,
+      remembered: this.#reconnect.size,
+      reconnects: this.#reconnect.tried,
       syncsFailed: this.#syncsFailed,
       refusals: this.#refusals,
     };
@@ -329,19 +344,7 @@ export class Swim {
 
   #gossipTick(nowMs: number): void {
     this.#gossipAtMs = nowMs + this.#config.gossipIntervalMs;
-    const { gossipNodes, gossipToTheDeadMs } = this.#config;
-    const { roster } = this;
-    const { broadcasts } = this.#effects;
-    if (broadcasts.queueDepth() + broadcasts.messageDepth() === 0) return;
-    // M-134: the recently dead too, so that one who is not dead can refute.
-    const isTarget = (member: MemberHandle): boolean => {
-      if (member === this.#self.handle) return false;
-      if (roster.isLive(member)) return true;
-      return roster.stateOf(member) === MemberState.dead && nowMs - roster.changedAtMs(member) <= gossipToTheDeadMs;
-    };
-    for (const member of roster.sample(gossipNodes, isTarget)) {
-      if (this.#effects.datagrams.gossip(roster.addressOf(member)) === 0) return;
-    }
+    gossipRound(nowMs, this.#self.handle, this.#config, this.roster, this.#effects);
   }
 
   #syncTick(nowMs: number): void {
@@ -371,6 +374,11 @@ export class Swim {
     const atMs = heardMs + this.#hearing.frozenMs(nowMs);
     if (this.roster.liveCount < leastToBeDeaf || !this.#hearing.isDeaf(nowMs)) return atMs;
     return Math.max(atMs, this.#hearing.deafUntilMs());
+  }
+
+  #askToRefute(member: MemberHandle): void {
+    const [address, incarnation] = [this.roster.addressOf(member), this.roster.incarnationOf(member)];
+    this.#effects.datagrams.pingAndAccuse(address, member, this.#nextSeq(), incarnation, Evidence.hearsay);
   }
 
   /** For a ping of the application's own, which the core neither sends nor judges. */

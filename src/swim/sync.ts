@@ -15,6 +15,9 @@ export function syncScale(members: number): number {
   return Math.ceil(Math.log2(members) - Math.log2(threshold)) + 1;
 }
 
+/** Members asked to refute in one merge. */
+const mostAsked = 16;
+
 /** What comes of comparing two views. */
 export interface Comparison {
   readonly records: MemberRecord[];
@@ -32,9 +35,19 @@ export class Sync {
   readonly #roster: Roster;
   readonly #membership: Membership;
   readonly #directory: Directory;
+  readonly #ask: (member: MemberHandle) => void;
+  #asked = 0;
 
-  constructor(self: MemberHandle, roster: Roster, membership: Membership, directory: Directory) {
+  /** @param ask has a member that we hold for dead refute that, if it can. */
+  constructor(
+    self: MemberHandle,
+    roster: Roster,
+    membership: Membership,
+    directory: Directory,
+    ask: (member: MemberHandle) => void,
+  ) {
     this.self = self;
+    this.#ask = ask;
     this.#roster = roster;
     this.#membership = membership;
     this.#directory = directory;
@@ -76,6 +89,7 @@ export class Sync {
    */
   merge(nowMs: number, peerName: string, records: readonly MemberRecord[]): void {
     this.merged++;
+    this.#asked = 0;
     for (const record of records) {
       if (record.state === MemberState.alive || record.state === MemberState.suspect) this.#mergeLive(nowMs, record);
     }
@@ -115,7 +129,21 @@ export class Sync {
     const view = new RecordView(record);
     const known = this.#directory.find(record.name);
     if (record.state === MemberState.suspect && this.#roster.has(known)) return;
+    if (this.#contradicts(known, record)) {
+      this.#asked++;
+      return this.#ask(known);
+    }
     this.#membership.handleAlive(nowMs, known, record.incarnation, view);
+  }
+
+  /**
+   * Whether the peer holds for alive at that very incarnation whom we hold for dead. Neither can convince the other:
+   * only the member itself can, by refuting. After a partition that is so for a whole side, of which some are enough.
+   */
+  #contradicts(known: MemberHandle, { state, incarnation }: MemberRecord): boolean {
+    const roster = this.#roster;
+    if (state !== MemberState.alive || this.#asked >= mostAsked || !roster.has(known)) return false;
+    return roster.stateOf(known) === MemberState.dead && roster.incarnationOf(known) === incarnation;
   }
 
   #mergeAccused(nowMs: number, peer: MemberHandle, record: MemberRecord): void {
