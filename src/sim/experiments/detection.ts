@@ -19,7 +19,7 @@ const secondMs = 1000;
 const limitMs = 10 * 60 * secondMs;
 const lossRates = [0, 0.05, 0.2];
 /** One after the other in the same cluster. */
-const repeats = { tiny: 1, quick: 2, full: 8 };
+const repeats = { tiny: 1, quick: 2, full: 6 };
 
 interface Fate {
   readonly id: string;

@@ -24,7 +24,7 @@ const lastsMs = {
   full: [secondMs, 10 * secondMs, minuteMs, 10 * minuteMs, hourMs, 10 * hourMs],
 };
 /** A larger cluster is cut for these only: ten hours of it take an hour. */
-const ofManyMs = [10 * secondMs, 10 * minuteMs];
+const ofManyMs: readonly number[] = [10 * minuteMs];
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [10], quick: [50], full: [100, 1000] });

@@ -17,7 +17,7 @@ import { rivals, type Setup } from "./setups.js";
 const secondMs = 1000;
 const limitMs = 20 * 60 * secondMs;
 const updatesPerSecond = [0, 1, 10];
-const repeats = { tiny: 1, quick: 3, full: 20 };
+const repeats = { tiny: 1, quick: 3, full: 10 };
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [12], quick: [128], full: [500] });

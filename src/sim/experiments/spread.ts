@@ -16,9 +16,9 @@ import { type Setup, steps } from "./setups.js";
 
 const secondMs = 1000;
 /** By then every transmit budget is spent; what is missed is left to state syncs. */
-const spentMs = 15 * secondMs;
+const spentMs = 8 * secondMs;
 const lossRates = [0, 0.05, 0.2];
-const repeats = { tiny: 1, quick: 3, full: 10 };
+const repeats = { tiny: 1, quick: 3, full: 6 };
 
 interface News {
   readonly id: string;

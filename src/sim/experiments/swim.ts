@@ -38,7 +38,13 @@ function cells(scale: Scale): Cell[] {
     counts.flatMap((nodes) => {
       const row = `${setup.name}, ${nodes} members`;
       return seeds.flatMap((seed) => [
-        { table: "detection", row, setup, seed, run: () => detect(setup, nodes, seed, nodes > 500 ? crashes >> 2 : crashes) },
+        {
+          table: "detection",
+          row,
+          setup,
+          seed,
+          run: () => detect(setup, nodes, seed, nodes > 500 ? crashes >> 2 : crashes),
+        },
         { table: "load", row, setup, seed, run: () => carry(setup, nodes, seed, seconds) },
       ]);
     }),
