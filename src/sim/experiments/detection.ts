@@ -71,7 +71,7 @@ function follow({ options, buddy = true }: Setup, fate: Fate, given: Given): Out
   const stage = new Stage({ ...given, options, buddy });
   const { sim } = stage;
   for (let i = 0; i < given.repeats; i++) {
-    sim.run(sim.random.below(5000));
+    sim.run(stage.dice.below(5000));
     const [victim] = stage.pick(1);
     if (victim === undefined) break;
     const { tookMs, missed, datagramsPerNode } = stage.follow(victim, fate.event, limitMs, () => fate.happen(victim));

@@ -56,8 +56,8 @@ function cut({ options, buddy = true }: Setup, nodes: number, lastingMs: number,
   const sampler = new Sampler();
   const stage = new Stage({ nodes, seed, options, buddy });
   const { sim } = stage;
-  const parts: string[][] = Array.from({ length: 2 + sim.random.below(4) }, () => []);
-  for (const { name } of sim.nodes) parts[sim.random.below(parts.length)]?.push(name);
+  const parts: string[][] = Array.from({ length: 2 + stage.dice.below(4) }, () => []);
+  for (const { name } of sim.nodes) parts[stage.dice.below(parts.length)]?.push(name);
   sim.network.partition(parts);
   sim.run(lastingMs);
   sim.network.heal();

@@ -67,9 +67,10 @@ function lose({ options, buddy = true }: Setup, given: Given): Outcome {
   return { samples: sampler.samples, traceHash: stage.close() };
 }
 
-function updateForEver({ sim }: Stage, everyMs: number): void {
+function updateForEver(stage: Stage, everyMs: number): void {
+  const { sim } = stage;
   const update = (): void => {
-    sim.nodes[sim.random.below(sim.nodes.length)]?.updateMeta(Uint8Array.of(sim.random.below(256)));
+    sim.nodes[stage.dice.below(sim.nodes.length)]?.updateMeta(Uint8Array.of(stage.dice.below(256)));
     sim.at(everyMs, update);
   };
   sim.at(everyMs, update);

@@ -76,7 +76,7 @@ function spreadNews({ options, buddy = true }: Setup, news: News, given: Given):
   const { sim } = stage;
   const steadyPerMs = steadyDatagrams(stage);
   for (let i = 0; i < given.repeats; i++) {
-    sim.run(sim.random.below(1000));
+    sim.run(stage.dice.below(1000));
     const [origin] = stage.pick(1);
     if (origin === undefined) break;
     const others = sim.nodes.length - 1;

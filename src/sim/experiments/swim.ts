@@ -65,7 +65,7 @@ function detect(setup: Setup, nodes: number, seed: number, crashes: number): Out
     const stage = new Stage({ nodes, seed: seed + 1000 * life, options, buddy });
     const { sim } = stage;
     for (let i = 0; i < Math.min(left, perStage); i++) {
-      sim.run(sim.random.below(2 * periodMs));
+      sim.run(stage.dice.below(2 * periodMs));
       const [victim] = stage.pick(1);
       if (victim === undefined) break;
       const { tookMs, missed } = stage.follow(victim, "suspect", detectMs, () => victim.close());
