@@ -44,7 +44,7 @@ function cells(scale: Scale): Cell[] {
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return fates.flatMap((fate) =>
     counts.flatMap((nodes) =>
-      (scale.size === "full" ? lossRates : [0, 0.2]).flatMap((lossRate) =>
+      (scale.size === "full" && nodes <= 500 ? lossRates : [0, 0.2]).flatMap((lossRate) =>
         steps.flatMap((setup) =>
           seeds.map((seed) => ({
             table: fate.id,

@@ -11,7 +11,7 @@ import {
   seedsOf,
   sum,
 } from "./experiment.js";
-import { rivals, type Setup } from "./setups.js";
+import { rivals, type Setup, tattler } from "./setups.js";
 
 const secondMs = 1000;
 const minuteMs = 60 * secondMs;
@@ -23,7 +23,10 @@ const lastsMs = {
   quick: [secondMs, minuteMs, 10 * minuteMs],
   full: [secondMs, 10 * secondMs, minuteMs, 10 * minuteMs, hourMs, 10 * hourMs],
 };
-/** A larger cluster is cut for these only: ten hours of it take an hour. */
+/**
+ * A larger cluster is cut for these only: ten hours of it take an hour. What memberlist's rules do not heal after
+ * minutes they do not heal after hours, so the longest are ours alone.
+ */
 const ofManyMs: readonly number[] = [10 * minuteMs];
 
 function cells(scale: Scale): Cell[] {
@@ -33,7 +36,7 @@ function cells(scale: Scale): Cell[] {
     lastsMs[scale.size]
       .filter((ms) => nodes <= 100 || ofManyMs.includes(ms))
       .flatMap((ms) =>
-        rivals.flatMap((setup) =>
+        (ms > hourMs || nodes > 100 ? [tattler] : rivals).flatMap((setup) =>
           seeds.slice(0, ms >= hourMs || nodes > 100 ? 1 : seeds.length).map((seed) => ({
             table: "partitions",
             row: `${nodes} members, cut for ${durationOf(ms)}, ${setup.name}`,

@@ -46,8 +46,10 @@ const kinds: readonly News[] = [
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [12], quick: [500], full: [500, 2000] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
+  // A broadcast travels as ordinary news does: once is enough.
+  const countsOf = ({ id }: News): readonly number[] => (id === "message" ? counts.slice(0, 1) : counts);
   return kinds.flatMap((news) =>
-    counts.flatMap((nodes) =>
+    countsOf(news).flatMap((nodes) =>
       lossRates.flatMap((lossRate) =>
         steps.flatMap((setup) =>
           seeds.map((seed) => ({
