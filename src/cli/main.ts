@@ -19,7 +19,7 @@ const usage = `tattler: encrypted gossip membership
   tattler sim [--scenario swarm|steady|crash|silent|leave|storm|join] [--nodes 50] [--seed 1]
       [--runs 1] [--loss PERCENT] [--json]
       a cluster in virtual time, from a seed; exits with 1 when it finds a violation; the scenarios
-      swim|lifeguard|rapid|partitions|detection|spread print the tables of bench/RESULTS.md in small
+      swim|lifeguard|rapid|partitions|detection|spread|repair print the tables of bench/RESULTS.md in small
   tattler keygen [--bits 128|192|256]
       a new key, as base64
   tattler --version | --help`;

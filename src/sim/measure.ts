@@ -57,8 +57,8 @@ function measureEvent(given: MeasureOptions, kind: string, happen: (victim: SimN
   const spread: number[] = [];
   const cost: number[] = [];
   for (let i = 0; i < (given.repeats ?? 5) && sim.nodes.length > 2; i++) {
-    sim.run(sim.random.below(5000));
-    const victim = sim.nodes[sim.random.below(sim.nodes.length)] as SimNode;
+    sim.run(stage.dice.below(5000));
+    const victim = sim.nodes[stage.dice.below(sim.nodes.length)] as SimNode;
     const { tookMs, missed, datagramsPerNode } = stage.follow(victim, kind, limitMs, () => happen(victim));
     const firstMs = tookMs[0] ?? never;
     const allMs = missed > 0 ? never : (tookMs.at(-1) ?? never);

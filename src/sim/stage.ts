@@ -1,4 +1,5 @@
 import type { GossipOptions } from "../config.js";
+import { Random } from "../random.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { SimNode } from "./node.js";
 import { type SimEvent, Simulation } from "./simulation.js";
@@ -30,6 +31,8 @@ const settleMs = 10 * secondMs;
 /** A cluster in which everybody knows everybody already, and who is told what about whom. */
 export class Stage {
   readonly sim: Simulation;
+  /** For what happens to the cluster: the same for the same seed, whatever the options and the protocol draw. */
+  readonly dice: Random;
   falseFailures = 0;
   /** Who may be said to have failed. */
   readonly gone = new Set<string>();
@@ -42,6 +45,7 @@ export class Stage {
       this.#note(event);
       observe(event);
     };
+    this.dice = new Random(seed);
     this.sim = new Simulation({ seed, observe: note });
     for (let i = 0; i < nodes; i++) this.sim.open(`n${i}`, options, { buddy });
     acquaint(this.sim.nodes);
@@ -58,10 +62,10 @@ export class Stage {
     this.#told.clear();
   }
 
-  /** Some of the nodes, each as likely as the other: the same for the same seed, whatever the options. */
+  /** Some of the nodes, each as likely as the other. */
   pick(count: number): SimNode[] {
     const nodes = [...this.sim.nodes];
-    this.sim.random.shuffle(nodes, nodes.length);
+    this.dice.shuffle(nodes, nodes.length);
     return nodes.slice(0, count);
   }
 

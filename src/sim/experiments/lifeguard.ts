@@ -62,12 +62,12 @@ const recoverMs = 120 * secondMs;
 const interval: BySize<Grid> = {
   tiny: { members: [2], forMs: [8192], pauseMs: [1024] },
   quick: { members: [16], forMs: [8192, 32768], pauseMs: [1, 1024] },
-  full: { members: [4, 16, 32], forMs: [2048, 8192, 16384, 32768], pauseMs: [1, 64, 1024] },
+  full: { members: [4, 16, 32], forMs: [8192, 32768], pauseMs: [1, 64, 1024] },
 };
 const worst: BySize<Grid> = {
   tiny: { members: [2], forMs: [8192], pauseMs: [1024] },
   quick: { members: [16], forMs: [16384], pauseMs: [1024] },
-  full: { members: [16, 32], forMs: [8192, 32768], pauseMs: [1, 64, 1024] },
+  full: { members: [32], forMs: [8192, 32768], pauseMs: [1, 64, 1024] },
 };
 const few: BySize<Grid> = {
   tiny: { members: [2], forMs: [8192], pauseMs: [1024] },
@@ -158,7 +158,8 @@ function suffer(row: Row & { readonly nodes: number }, anomaly: Anomaly, seed: n
     for (const victim of victims) victim.resume();
     if (anomaly.pauseMs !== null) sim.run(anomaly.pauseMs);
   } while (anomaly.pauseMs !== null && sim.nowMs - startMs < cycleMs);
-  const recovered = sim.run(recoverMs, () => sim.nodes.every(({ memberCount }) => memberCount === nodes));
+  const all = sim.nodes;
+  const recovered = sim.run(recoverMs, () => all.every(({ memberCount }) => memberCount === nodes));
   sampler.add("fp", falseAt.anywhere);
   sampler.add("fpHealthy", falseAt.healthy);
   sampler.add("accusations", ...victims.map(({ swim: core }) => core.stats().failedProbes));

@@ -55,14 +55,14 @@ const faults: readonly Fault[] = [
     id: "flip",
     title: "1 % hear nothing for 20 s, everything for 20 s, and so on (figure 9)",
     victims: onePercent,
-    seconds: 300,
+    seconds: 200,
     begin: (stage, victims) => flip(stage, victims, true),
   },
   {
     id: "loss",
     title: "1 % lose 80 % of what comes to them (figure 10); nobody pings over TCP, which would lose as well",
     victims: onePercent,
-    seconds: 300,
+    seconds: 200,
     begin: ({ sim }, victims) => {
       for (const { name } of victims) sim.network.setLossTo(name, 0.8);
     },

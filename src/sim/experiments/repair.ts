@@ -17,7 +17,7 @@ import { rivals, type Setup } from "./setups.js";
 const secondMs = 1000;
 const limitMs = 20 * 60 * secondMs;
 const updatesPerSecond = [0, 1, 10];
-const repeats = { tiny: 1, quick: 3, full: 20 };
+const repeats = { tiny: 1, quick: 3, full: 10 };
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [12], quick: [128], full: [500] });
@@ -67,9 +67,10 @@ function lose({ options, buddy = true }: Setup, given: Given): Outcome {
   return { samples: sampler.samples, traceHash: stage.close() };
 }
 
-function updateForEver({ sim }: Stage, everyMs: number): void {
+function updateForEver(stage: Stage, everyMs: number): void {
+  const { sim } = stage;
   const update = (): void => {
-    sim.nodes[sim.random.below(sim.nodes.length)]?.updateMeta(Uint8Array.of(sim.random.below(256)));
+    sim.nodes[stage.dice.below(sim.nodes.length)]?.updateMeta(Uint8Array.of(stage.dice.below(256)));
     sim.at(everyMs, update);
   };
   sim.at(everyMs, update);
