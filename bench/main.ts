@@ -1,59 +1,60 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { TattlerError } from "../src/errors.js";
+import { ArgumentError, type Arguments, parseArguments } from "./arguments.js";
+import { cluster } from "./cases/cluster.js";
 import { crypto } from "./cases/crypto.js";
 import { decode } from "./cases/decode.js";
+import { detect } from "./cases/detect.js";
 import { queue } from "./cases/queue.js";
+import { steady } from "./cases/steady.js";
+import { storm } from "./cases/storm.js";
 import { udp } from "./cases/udp.js";
 import type { BenchCase, Comparison } from "./comparison.js";
+import type { Report, Scenario } from "./scenario.js";
+import { scalingHead, scalingLine, writeComparisons, writeReport } from "./tables.js";
 
 /** Every case by name. Each runs in a process of its own, so that none warms up or litters another. */
-const cases: Record<string, BenchCase> = { udp, crypto, queue, decode };
+const comparisons: Record<string, BenchCase> = { udp, crypto, queue, decode };
+/** A whole cluster on real sockets, all its nodes in one process (those that fall silent in another one). */
+const scenarios: Record<string, Scenario> = { cluster, steady, detect, storm };
 
-const usage = `npm run bench -- [${Object.keys(cases).join("|")}]... [--json] [--seconds 1] [--rounds 5]`;
+const usage = `npm run bench -- [${Object.keys(comparisons).join("|")}]... [--json] [--seconds 1] [--rounds 5]
+npm run bench -- ${Object.keys(scenarios).join("|")} [--nodes 200] [--seed 1] [--json] [--set option=value]...
+    cluster: [--stay 60] [--parallel 16]     steady: [--seconds 30]     storm: [--seconds 10]
+    detect: [--fault crash|silent|leave] [--kill 1] [--repeats 5]
+npm run bench -- scaling [--sizes 100,200,300,500,1000,2000] [--stay 60] [--repeats 5]`;
 
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      json: { type: "boolean", default: false },
-      seconds: { type: "string", default: "1" },
-      rounds: { type: "string", default: "5" },
-      run: { type: "string" },
-    },
-  });
-  const options = { seconds: Number(values.seconds), rounds: Number(values.rounds) };
-  if (!(options.seconds > 0) || !(options.rounds >= 1)) return fail(`--seconds and --rounds are numbers above 0`);
-  if (values.run !== undefined) return runHere(values.run, options);
-  const unknown = positionals.find((name) => cases[name] === undefined);
-  if (unknown !== undefined) return fail(`there is no case ${unknown}`);
-  const names = positionals.length > 0 ? positionals : Object.keys(cases);
+async function main(args: string[]): Promise<number> {
+  const given = parseArguments(args);
+  if (given.run !== null) return runHere(given.run, given);
+  if (given.names[0] === "scaling" && given.names.length === 1) return runScaling(given, args);
+  const unknown = given.names.find((name) => !(name in comparisons) && !(name in scenarios));
+  if (unknown !== undefined) throw new ArgumentError(`there is no case ${unknown}`);
   let code = 0;
-  for (const name of names) {
-    const comparisons = await runApart(name, process.argv.slice(2));
-    if (comparisons === null) code = 1;
-    else if (values.json) for (const { spread, ...line } of comparisons) console.log(JSON.stringify(line));
-    else writeTable(comparisons);
+  for (const name of given.names.length > 0 ? given.names : Object.keys(comparisons)) {
+    const result = await runApart(name, args);
+    if (result === null) code = 1;
+    else if (name in comparisons) show(result as Comparison[], given.json);
+    else code = Math.max(code, conclude(result as Report, given.json));
   }
   return code;
 }
 
-async function runHere(name: string, options: { seconds: number; rounds: number }): Promise<number> {
-  const run = cases[name];
-  if (run === undefined) return fail(`there is no case ${name}`);
-  console.log(JSON.stringify(await run(options)));
+async function runHere(name: string, given: Arguments): Promise<number> {
+  const [comparison, scenario] = [comparisons[name], scenarios[name]];
+  const result = await (comparison?.(given.comparison) ?? scenario?.(given.scenario));
+  if (result === undefined) throw new ArgumentError(`there is no case ${name}`);
+  console.log(JSON.stringify(result));
   return 0;
 }
 
-/** Null when the case failed. */
-function runApart(name: string, args: readonly string[]): Promise<Comparison[] | null> {
-  const flags = args.filter(
-    (arg, i) => /^--(seconds|rounds)/.test(arg) || /^--(seconds|rounds)$/.test(args[i - 1] ?? ""),
-  );
-  const self = fileURLToPath(import.meta.url);
+/** What the case found, from a process of its own; null when it failed. */
+function runApart(name: string, args: readonly string[], more: readonly string[] = []): Promise<unknown> {
   process.stderr.write(`bench: ${name} …\n`);
+  const self = fileURLToPath(import.meta.url);
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--expose-gc", self, "--run", name, ...flags], {
+    const child = spawn(process.execPath, ["--expose-gc", self, ...args, ...more, "--run", name], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     let output = "";
@@ -64,31 +65,43 @@ function runApart(name: string, args: readonly string[]): Promise<Comparison[] |
   });
 }
 
-function writeTable(comparisons: readonly Comparison[]): void {
-  const number = (value: number): string => value.toLocaleString("en", { maximumSignificantDigits: 6 });
-  const rows = comparisons.map((c) => [
-    c.case,
-    `${c.metric} (${c.unit})`,
-    number(c.ours),
-    c.peer,
-    number(c.theirs),
-    `${number(c.ratio)} (${c.spread.map(number).join(" to ")})`,
-  ]);
-  const table = [["case", "metric", "ours", "peer", "theirs", "ratio (spread)"], ...rows];
-  const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  for (const row of table)
-    console.log(
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    );
-  console.log("");
+function show(result: readonly Comparison[], isJson: boolean): void {
+  if (!isJson) return writeComparisons(result);
+  for (const { spread, ...line } of result) console.log(JSON.stringify(line));
 }
 
-function fail(problem: string): number {
-  console.error(`bench: ${problem}\n${usage}`);
-  return 2;
+/** The exit code: 1 when something did not come about. */
+function conclude(report: Report, isJson: boolean): number {
+  const { problems, ...figures } = report;
+  writeReport(report);
+  for (const problem of problems) console.error(`bench: ${problem}`);
+  if (isJson) console.log(JSON.stringify(figures));
+  return problems.length === 0 ? 0 : 1;
 }
 
-process.exitCode = await main();
+/** Three cases for each size, and a table in Markdown, line by line. */
+async function runScaling(given: Arguments, args: readonly string[]): Promise<number> {
+  let code = 0;
+  for (const head of scalingHead) console.log(head);
+  for (const nodes of given.sizes) {
+    const run = (name: string) => runApart(name, args, ["--nodes", String(nodes)]) as Promise<Report | null>;
+    const [joined, stayed, detected] = [await run("cluster"), await run("steady"), await run("detect")];
+    if (joined === null || stayed === null || detected === null) return 1;
+    for (const problem of [joined, stayed, detected].flatMap(({ problems }) => problems)) {
+      console.error(`bench: ${nodes} nodes: ${problem}`);
+      code = 1;
+    }
+    console.log(scalingLine({ nodes, cluster: joined, steady: stayed, detect: detected }));
+  }
+  return code;
+}
+
+function fail(error: unknown): number {
+  const text = error instanceof Error ? error.message : String(error);
+  const isUsage = error instanceof ArgumentError || (error instanceof TattlerError && /OPTION/.test(error.code));
+  const remedy = /EMFILE|too many open files/i.test(text) ? "; raise the limit of open files, ulimit -n 65536" : "";
+  console.error(`bench: ${text}${remedy}${isUsage ? `\n${usage}` : ""}`);
+  return isUsage ? 2 : 1;
+}
+
+process.exitCode = await main(process.argv.slice(2)).catch(fail);

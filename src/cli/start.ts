@@ -1,16 +1,8 @@
-import { randomBytes } from "node:crypto";
-import { GossipNode } from "../node.js";
-import { Random } from "../random.js";
+import { Cluster, type Seat, WaitFailed } from "../cluster.js";
 import { Progress, type StartResult, writeSummary } from "./report.js";
 import { parseCount, parseFlags } from "./usage.js";
 
-const host = "127.0.0.1";
 const payload = new TextEncoder().encode("the one broadcast of this run");
-/** Joins under way at once: the seed answers each with its whole state. */
-const parallelJoins = 16;
-
-/** A part of the run did not come to its end in time. */
-class PartFailed extends Error {}
 
 /** `tattler start`: a whole cluster in this process, shown at work. Exit code 1 if any part fails. */
 export async function runStart(args: string[]): Promise<number> {
@@ -36,12 +28,6 @@ export async function runStart(args: string[]): Promise<number> {
   }
 }
 
-interface Seat {
-  readonly index: number;
-  readonly name: string;
-  readonly node: GossipNode;
-}
-
 /** Who has seen what happened to one node. */
 interface Sightings {
   firstMs: number;
@@ -50,26 +36,16 @@ interface Sightings {
   readonly failedBy: Set<string>;
 }
 
-/** One run: counts events instead of asking every node again and again. */
+/** One run, part after part. */
 class Run {
   readonly #count: number;
-  readonly #random: Random;
   readonly #progress: Progress;
-  readonly #key = new Uint8Array(randomBytes(32));
-  readonly #seats: Seat[] = [];
-  readonly #seed: number;
-  #pairs = 0;
-  #falseFailures = 0;
-  #crashed: string | null = null;
-  #onEvent: ((kind: string, about: string, observer: string) => void) | null = null;
-  #wake: (() => void) | null = null;
-  readonly #closedCounters = { sent: 0, received: 0, dropped: 0 };
+  readonly #cluster: Cluster;
 
   constructor(count: number, seed: number, progress: Progress) {
     this.#count = count;
-    this.#seed = seed;
-    this.#random = new Random(seed);
     this.#progress = progress;
+    this.#cluster = new Cluster({ seed });
   }
 
   async all(): Promise<StartResult> {
@@ -80,6 +56,7 @@ class Run {
     const leave = await this.#leave();
     this.#progress.end();
     const { user, system } = process.cpuUsage(cpu);
+    const { sent, received, dropped } = this.#cluster.traffic();
     return {
       nodes: this.#count,
       encrypted: true,
@@ -87,10 +64,10 @@ class Run {
       crash,
       leave,
       broadcast,
-      packets: this.#packets(),
+      packets: { sent, received, dropped },
       cpuSeconds: round((user + system) / 1e6, 3),
       rssMb: round(process.memoryUsage().rss / 2 ** 20, 1),
-      falseFailures: this.#falseFailures,
+      falseFailures: this.#cluster.falseFailures,
     };
   }
 
@@ -110,58 +87,47 @@ class Run {
 
   async close(): Promise<void> {
     this.#progress.end();
-    this.#onEvent = null;
-    await Promise.all(this.#seats.map(({ node }) => node.close()));
+    await this.#cluster.close();
   }
 
   // --- the parts
 
   async #converge(): Promise<number> {
-    const wanted = this.#count * (this.#count - 1);
     const began = performance.now();
-    for (let index = 0; index < this.#count; index++) await this.#openSeat(index);
-    const seedAddress = this.#seats[0]?.node.self.address ?? "";
-    let next = 1;
-    let joined = 1;
+    const [seed, ...others] = await this.#cluster.open(this.#count);
     const show = this.#progress.every(() => {
-      const share = Math.floor((100 * this.#pairs) / wanted);
-      const packets = this.#packets().sent.toLocaleString("en");
-      return `joined ${joined}/${this.#count} · pairs ${share} % · packets ${packets}`;
+      const share = Math.floor(100 * this.#cluster.shareKnown(this.#count));
+      return `pairs ${share} % · packets ${this.#cluster.traffic().sent.toLocaleString("en")}`;
     });
-    const joinNext = async (): Promise<void> => {
-      for (let seat = this.#seats[next++]; seat !== undefined; seat = this.#seats[next++]) {
-        await seat.node.join([seedAddress], { timeoutMs: 60_000 });
-        joined++;
-      }
-    };
-    await Promise.all(Array.from({ length: parallelJoins }, joinNext));
-    await this.#until("convergence", () => this.#pairs >= wanted, 60_000 + 300 * this.#count);
+    await this.#cluster.join(others, seed?.node.self.address ?? "");
+    const limitMs = 60_000 + 300 * this.#count;
+    await this.#cluster.until("convergence", () => this.#cluster.isComplete(this.#count), limitMs);
     show.stop();
     return round(performance.now() - began, 0);
   }
 
   async #broadcast(): Promise<StartResult["broadcast"]> {
-    const sender = this.#pick();
+    const sender = this.#cluster.pick();
     const latencies: number[] = [];
     let duplicates = 0;
     const heard = new Set<string>();
     const began = performance.now();
-    const listeners = this.#seats.map((seat) => {
+    const listeners = this.#cluster.seats.map((seat) => {
       const listener = (): void => {
         if (heard.has(seat.name)) duplicates++;
         else latencies.push(performance.now() - began);
         heard.add(seat.name);
-        this.#wake?.();
+        this.#cluster.wake();
       };
       seat.node.on("message", listener);
       return () => seat.node.off("message", listener);
     });
     const show = this.#progress.every(() => `broadcast: ${heard.size}/${this.#count - 1} nodes have it`);
     sender.node.broadcast(payload);
-    await this.#until("the broadcast", () => heard.size >= this.#count - 1, 30_000).catch(forgivePart);
+    await this.#cluster.until("the broadcast", () => heard.size >= this.#count - 1, 30_000).catch(forgivePart);
     // Every copy still under way must get the chance to be delivered again.
-    const isQuiet = (): boolean => this.#seats.every(({ node }) => node.stats.messageDepth === 0);
-    await this.#until("the last copies", isQuiet, 30_000).catch(forgivePart);
+    const isQuiet = (): boolean => this.#cluster.seats.every(({ node }) => node.stats.messageDepth === 0);
+    await this.#cluster.until("the last copies", isQuiet, 30_000).catch(forgivePart);
     show.stop();
     for (const remove of listeners) remove();
     latencies.sort((a, b) => a - b);
@@ -170,20 +136,20 @@ class Run {
   }
 
   async #crash(): Promise<StartResult["crash"]> {
-    const victim = this.#remove(this.#pick());
-    this.#crashed = victim.name;
+    const victim = this.#cluster.remove(this.#cluster.pick());
+    this.#cluster.expect(victim.name);
     const seen = await this.#watch("crash", victim, "fail", () => victim.node.close(), 120_000);
     return { firstMs: seen.firstMs, allMs: seen.allMs, seen: seen.by.size };
   }
 
   async #leave(): Promise<StartResult["leave"]> {
-    const leaver = this.#remove(this.#pick());
+    const leaver = this.#cluster.remove(this.#cluster.pick());
     const leave = (): Promise<unknown> => leaver.node.leave();
     const seen = await this.#watch("leave", leaver, "leave", leave, 60_000);
     await leaver.node.close();
     // Whoever takes it for a failure after all must get the chance to say so.
-    const isQuiet = (): boolean => this.#seats.every(({ node }) => node.stats.queueDepth === 0);
-    await this.#until("the gossip about the leave", isQuiet, 30_000).catch(forgivePart);
+    const isQuiet = (): boolean => this.#cluster.isQuiet();
+    await this.#cluster.until("the gossip about the leave", isQuiet, 30_000).catch(forgivePart);
     return { allMs: seen.allMs, seen: seen.by.size, reportedAsFail: seen.failedBy.size };
   }
 
@@ -197,7 +163,7 @@ class Run {
   ): Promise<Sightings> {
     const seen: Sightings = { firstMs: 0, allMs: 0, by: new Set(), failedBy: new Set() };
     const began = performance.now();
-    this.#onEvent = (event, name, observer) => {
+    this.#cluster.onEvent = (event, name, observer) => {
       if (name !== about.name || observer === name) return;
       if (event === "fail") seen.failedBy.add(observer);
       if (event !== kind || seen.by.has(observer)) return;
@@ -205,92 +171,19 @@ class Run {
       if (seen.by.size === 0) seen.firstMs = seen.allMs;
       seen.by.add(observer);
     };
-    const others = this.#seats.length;
+    const others = this.#cluster.seats.length;
     const show = this.#progress.every(() => `${part} of ${about.name}: ${seen.by.size}/${others} nodes know`);
     await act();
-    await this.#until(`the ${part}`, () => seen.by.size >= others, limitMs).catch(forgivePart);
+    await this.#cluster.until(`the ${part}`, () => seen.by.size >= others, limitMs).catch(forgivePart);
     show.stop();
     return seen;
-  }
-
-  // --- nodes
-
-  async #openSeat(index: number): Promise<void> {
-    const name = `node-${String(index).padStart(4, "0")}`;
-    const seed = this.#seed * 10_000 + index;
-    const node = await GossipNode.create({
-      name,
-      bind: `${host}:0`,
-      cluster: "tattler-start",
-      keys: [this.#key],
-      seed,
-    });
-    this.#seats.push({ index, name, node });
-    for (const event of ["join", "fail", "leave", "recover"] as const) {
-      node.on(event, (member) => this.#handleEvent(event, member.name, name));
-    }
-  }
-
-  #handleEvent(event: "join" | "fail" | "leave" | "recover", about: string, observer: string): void {
-    if (event === "join" || event === "recover") this.#pairs++;
-    else this.#pairs--;
-    if (event === "fail" && about !== this.#crashed) this.#falseFailures++;
-    this.#onEvent?.(event, about, observer);
-    this.#wake?.();
-  }
-
-  #pick(): Seat {
-    return this.#seats[this.#random.below(this.#seats.length)] as Seat;
-  }
-
-  #remove(seat: Seat): Seat {
-    const counters = countersOf(seat.node);
-    this.#seats.splice(this.#seats.indexOf(seat), 1);
-    this.#closedCounters.sent += counters.sent;
-    this.#closedCounters.received += counters.received;
-    this.#closedCounters.dropped += counters.dropped;
-    return seat;
-  }
-
-  #packets(): StartResult["packets"] {
-    const sum = { ...this.#closedCounters };
-    for (const { node } of this.#seats) {
-      const counters = countersOf(node);
-      sum.sent += counters.sent;
-      sum.received += counters.received;
-      sum.dropped += counters.dropped;
-    }
-    return sum;
-  }
-
-  /** Waits for events until the condition holds. */
-  async #until(part: string, condition: () => boolean, limitMs: number): Promise<void> {
-    const deadline = performance.now() + limitMs;
-    while (!condition()) {
-      if (performance.now() > deadline) throw new PartFailed(`${part} did not end within ${limitMs / 1000} s`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 50);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.#wake = null;
-    }
   }
 }
 
 /** Lets the run go on: what is missing shows in the counts, and in the exit code. */
 function forgivePart(error: unknown): void {
-  if (!(error instanceof PartFailed)) throw error;
+  if (!(error instanceof WaitFailed)) throw error;
   console.error(`tattler: ${error.message}`);
-}
-
-function countersOf(node: GossipNode): StartResult["packets"] {
-  const { counters } = node.stats;
-  let dropped = counters.transmitRingFull + counters.sendErrors;
-  for (const [name, value] of Object.entries(counters)) if (name.startsWith("drop")) dropped += value;
-  return { sent: counters.datagramsSent, received: counters.datagramsReceived, dropped };
 }
 
 function round(value: number, digits: number): number {
