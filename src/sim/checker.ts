@@ -152,9 +152,18 @@ export class Checker {
     const healthyMs = this.#options.healthySinceMs(about);
     const observerMs = this.#options.healthySinceMs(node);
     if (healthyMs === null || observerMs === null) return;
-    if (atMs - Math.max(healthyMs, observerMs) < this.#options.graceMs) return;
+    if (atMs - Math.max(healthyMs, observerMs) < this.#options.graceMs || !this.#isThere(node, about)) return;
     this.falseFailures++;
     this.#falseDeaths.set(`${node} ${about}`, atMs);
+  }
+
+  /**
+   * Whether the observer knows the member where it is. Who left and came back elsewhere is somebody else of that name to
+   * one who missed the leave, until the old one is found dead and forgotten (M-170).
+   */
+  #isThere(observer: string, member: string): boolean {
+    const [node, about] = [this.#simulation.node(observer), this.#simulation.node(member)];
+    return node !== undefined && about !== undefined && node.swim.roster.addressOf(about.self) === about.address;
   }
 
   #checkMessage(node: string, from: string, payload: Uint8Array): void {
