@@ -158,8 +158,8 @@ export class Checker {
   }
 
   /**
-   * Whether the observer knows the member where it is. Who left and came back elsewhere is somebody else of that name to
-   * one who missed the leave, until the old one is found dead and forgotten (M-170).
+   * Whether the observer knows the member where it is. Who left and came back elsewhere is somebody else of that name
+   * to one who missed the leave, until the old one is found dead and forgotten (M-170).
    */
   #isThere(observer: string, member: string): boolean {
     const [node, about] = [this.#simulation.node(observer), this.#simulation.node(member)];
