@@ -26,6 +26,11 @@ export class Awareness {
     if (this.#score !== before) this.#effects.observer?.healthChanged(before, this.#score);
   }
 
+  /** A task ran so late: we are slow, and that is measured, not guessed (ARCHITECTURE 5.4). One for each time-out. */
+  noteLag(lagMs: number, timeoutMs: number): void {
+    if (lagMs >= timeoutMs) this.apply(Math.floor(lagMs / timeoutMs));
+  }
+
   scale(ms: number): number {
     return ms * (this.#score + 1);
   }

@@ -49,4 +49,18 @@ describe("the local health score (M-111, M-112, T-033)", () => {
       }),
     );
   });
+
+  it("grows by one for each time-out that a task ran late (ARCHITECTURE 5.4)", () => {
+    for (const [lagMs, score] of [
+      [0, 0],
+      [499, 0],
+      [500, 1],
+      [1700, 3],
+      [60_000, 7],
+    ] as const) {
+      const awareness = new Awareness(8);
+      awareness.noteLag(lagMs, 500);
+      expect(awareness.score).toBe(score);
+    }
+  });
 });

@@ -87,6 +87,14 @@ describe("the periodic tasks", () => {
     expect([stage.view("m1"), stage.view("m2"), stage.view("m3")]).toEqual(["unknown", "unknown", "alive 1"]);
   });
 
+  it("tell by how late they run that we are slow (ARCHITECTURE 5.4)", () => {
+    const stage = new Stage({ probeIntervalMs: 0 }).started().knows("m1", "m2");
+    stage.runTo(10_000);
+    expect(stage.swim.stats().health).toBe(0);
+    stage.swim.advance(12_000, 12_000);
+    expect(stage.swim.stats().health).toBeGreaterThanOrEqual(3);
+  });
+
   it("skip what they missed in a stall instead of making up for it", () => {
     const stage = new Stage().started().knows("m1", "m2", "m3");
     stage.recorder.queued.add(stage.self);
