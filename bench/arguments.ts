@@ -25,7 +25,7 @@ const flags = {
   seconds: { type: "string" },
   nodes: { type: "string", default: "200" },
   seed: { type: "string", default: "1" },
-  parallel: { type: "string", default: "16" },
+  parallel: { type: "string", default: "64" },
   stay: { type: "string" },
   fault: { type: "string", default: "crash" },
   kill: { type: "string", default: "1" },

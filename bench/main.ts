@@ -21,7 +21,7 @@ const scenarios: Record<string, Scenario> = { cluster, steady, detect, storm };
 
 const usage = `npm run bench -- [${Object.keys(comparisons).join("|")}]... [--json] [--seconds 1] [--rounds 5]
 npm run bench -- ${Object.keys(scenarios).join("|")} [--nodes 200] [--seed 1] [--json] [--set option=value]...
-    cluster: [--stay 60] [--parallel 16]     steady: [--seconds 30]     storm: [--seconds 10]
+    cluster: [--stay 60] [--parallel 64]     steady: [--seconds 30]     storm: [--seconds 10]
     detect: [--fault crash|silent|leave] [--kill 1] [--repeats 5]
 npm run bench -- scaling [--sizes 100,200,300,500,1000,2000] [--stay 60] [--repeats 5]`;
 

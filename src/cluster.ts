@@ -39,8 +39,8 @@ export class WaitFailed extends Error {}
 const host = "127.0.0.1";
 const clusterName = "tattler-cluster";
 const keyBytes = 32;
-/** Joins under way at once: the seed answers each with its whole state. */
-const parallelJoins = 16;
+/** Joins under way at once: as many as a seed serves of one IP (`maxStreamsPerPeer`). */
+const parallelJoins = 64;
 
 /** Many encrypted nodes on real sockets of this process. Counts events instead of asking every node again and again. */
 export class Cluster {
@@ -173,10 +173,9 @@ export class Cluster {
   }
 
   #handleEvent(kind: SeenKind, about: string, seat: Seat): void {
-    const before = seat.known;
-    seat.known += kind === "join" || kind === "recover" ? 1 : -1;
     if (!seat.isRemoved) {
-      this.#count(before, -1);
+      this.#count(seat.known, -1);
+      seat.known = seat.node.memberCount;
       this.#count(seat.known, 1);
     }
     if (kind === "fail") this.noteFailure(about);
