@@ -179,8 +179,11 @@ describe("events", () => {
     for (const watch of watches) {
       expect(watch.story()).toEqual(["fail n0"]);
       expect(watch.of("fail")[0]).toMatchObject({ name: "n0", state: "dead" });
-      expect(watch.story(true)).toEqual(["suspect n0", "fail n0"]);
+      // A verdict may overtake the accusation on its way, so not everyone saw both.
+      expect(watch.story(true).filter((line) => line !== "suspect n0")).toEqual(["fail n0"]);
+      expect(watch.story(true).at(-1)).toBe("fail n0");
     }
+    expect(watches.map((watch) => watch.story(true))).toContainEqual(["suspect n0", "fail n0"]);
     expect(rest.map(names)).toEqual(rest.map(() => ["n1", "n2", "n3"]));
     expect(rest.every((node) => node.stats.dead === 1)).toBe(true);
   });
