@@ -45,7 +45,7 @@ export function parseIp(text: string): Uint8Array | null {
 
 /** Dotted IPv4, or IPv6 as RFC 5952 wants it. */
 export function formatIp(ip: Uint8Array): string {
-  if (isMappedIpv4(ip)) return ip.subarray(12).join(".");
+  if (isMappedIpv4(ip)) return `${ip[12]}.${ip[13]}.${ip[14]}.${ip[15]}`;
   const groups = Array.from({ length: 8 }, (_, index) => (ip[2 * index]! << 8) | ip[2 * index + 1]!);
   const { start, length } = longestZeroRun(groups);
   const hex = groups.map((group) => group.toString(16));

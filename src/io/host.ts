@@ -198,12 +198,13 @@ export class Host implements Hosted {
   snapshot(member: MemberHandle): Member {
     const { hub } = this.#parts.driver;
     const { roster } = this.swim;
+    const meta = roster.metaOf(member);
     return Object.freeze({
       name: hub.nameOf(member),
       address: this.addressText(roster.addressOf(member)),
       state: stateNames[roster.stateOf(member)] as MemberStateName,
       incarnation: roster.incarnationOf(member),
-      meta: roster.metaOf(member).slice(),
+      meta: meta.length === 0 ? meta : meta.slice(),
       ...rangesOf(roster.versionsOf(member)),
     });
   }

@@ -60,7 +60,10 @@ export class Sync {
 
   /** One number for each of localRecords(). */
   fingerprints(salt: number): Uint32Array {
-    return Uint32Array.from(this.#tellable(), (member) => this.#fingerprint(member, salt));
+    const members = this.#tellable();
+    const prints = new Uint32Array(members.length);
+    for (let i = 0; i < members.length; i++) prints[i] = this.#fingerprint(members[i] as MemberHandle, salt);
+    return prints;
   }
 
   /** What a peer of these fingerprints lacks of ours, and the fingerprints of what we lack of its. */
@@ -101,7 +104,9 @@ export class Sync {
   }
 
   #tellable(): MemberHandle[] {
-    return [...this.#roster.members()].filter((member) => !this.#roster.isHearsay(member));
+    const members: MemberHandle[] = [];
+    for (const member of this.#roster.members()) if (!this.#roster.isHearsay(member)) members.push(member);
+    return members;
   }
 
   #fingerprint(member: MemberHandle, salt: number): number {
@@ -112,16 +117,13 @@ export class Sync {
   #recordOf(member: MemberHandle): MemberRecord {
     const ip = new Uint8Array(16);
     const port = this.#directory.addressOf(this.#roster.addressOf(member), ip);
+    const name = this.#directory.nameOf(member);
+    const incarnation = this.#roster.incarnationOf(member);
+    const state = this.#roster.stateOf(member);
+    const meta = this.#roster.metaOf(member);
     const versions = this.#roster.versionsOf(member);
-    return {
-      name: this.#directory.nameOf(member),
-      ip,
-      port,
-      incarnation: this.#roster.incarnationOf(member),
-      state: this.#roster.stateOf(member),
-      meta: this.#roster.metaOf(member),
-      ...(versions === unknownVersions ? {} : { versions }),
-    };
+    if (versions === unknownVersions) return { name, ip, port, incarnation, state, meta };
+    return { name, ip, port, incarnation, state, meta, versions };
   }
 
   /** Whoever is suspected was alive at that incarnation; without this a joiner would not learn of it (E-12). */

@@ -10,7 +10,7 @@ import { FrameKind } from "./generated/wire/frame-kind.js";
 import { MemberRecord as RecordTable } from "./generated/wire/member-record.js";
 import { MemberState } from "./generated/wire/member-state.js";
 import { Versions } from "./generated/wire/versions.js";
-import { isMappedIpv4 } from "./ip.js";
+import { isMappedIpv4, writeMappedIpv4 } from "./ip.js";
 import type { MemberRecord } from "./records.js";
 import { type PackedVersions, readVersions, unknownVersions, unpackVersions } from "./versions.js";
 
@@ -135,6 +135,7 @@ export class FrameRejection extends Error {
 // One builder for all frames: a frame is finished and copied out before anything else can run.
 const builder = new Builder(64 * 1024);
 const noBytes = new Uint8Array(0);
+const ascii = new Uint8Array(maxNameBytes);
 // Fatal, because a replaced character would give a member another name here than elsewhere.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const view = new Frame();
@@ -153,7 +154,7 @@ function recordBytes(record: MemberRecord): number {
 }
 
 function writeRecord(record: MemberRecord): number {
-  const name = builder.createString(record.name);
+  const name = builder.createString(asciiOf(record.name) ?? record.name);
   const meta = record.meta.length > 0 ? builder.createByteVector(record.meta) : 0;
   RecordTable.startMemberRecord(builder);
   RecordTable.addName(builder, name);
@@ -163,6 +164,17 @@ function writeRecord(record: MemberRecord): number {
   RecordTable.addMeta(builder, meta);
   writeVersions(record.versions ?? unknownVersions);
   return RecordTable.endMemberRecord(builder);
+}
+
+/** In a buffer of its own until the next call; null when other characters are in it. Most names are plain ASCII. */
+function asciiOf(text: string): Uint8Array | null {
+  if (text.length > maxNameBytes) return null;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return null;
+    ascii[i] = code;
+  }
+  return ascii.subarray(0, text.length);
 }
 
 function writeAddress(ip: Uint8Array, port: number): void {
@@ -264,8 +276,8 @@ function readRecord(record: RecordTable, index: number, maxMetaBytes: number): M
   if (port === 0) reject(`member ${index}: port 0`);
   const versions = readVersions(record.versions(versionsView));
   const meta = record.metaArray()?.slice() ?? noBytes;
-  const known = { name, ip, port, incarnation, state, meta };
-  return versions === unknownVersions ? known : { ...known, versions };
+  if (versions === unknownVersions) return { name, ip, port, incarnation, state, meta };
+  return { name, ip, port, incarnation, state, meta, versions };
 }
 
 /** Writes the address into `ip` and returns the port; null unless the record has exactly one. */
@@ -273,8 +285,7 @@ function readAddress(record: RecordTable, ip: Uint8Array): number | null {
   const v4 = record.v4(address4);
   const v6 = record.v6(address6);
   if (v4 !== null && v6 === null) {
-    ip[10] = ip[11] = 0xff;
-    new DataView(ip.buffer).setUint32(12, v4.ip());
+    writeMappedIpv4(v4.ip(), ip);
     return v4.port();
   }
   if (v6 === null || v4 !== null) return null;
@@ -288,9 +299,15 @@ function readName(bytes: string | Uint8Array | null, what: string): string {
   return readText(bytes, what);
 }
 
+function isAscii(byte: number): boolean {
+  return byte < 0x80;
+}
+
 function readText(bytes: string | Uint8Array | null, what: string): string {
   if (bytes === null) return "";
   if (typeof bytes === "string") return bytes;
+  // The decoder costs a call into C++, which for a short text is most of the work.
+  if (bytes.length <= maxNameBytes && bytes.every(isAscii)) return String.fromCharCode(...bytes);
   try {
     return decoder.decode(bytes);
   } catch {

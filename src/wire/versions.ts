@@ -27,14 +27,22 @@ export const ownProtocol: VersionRange = Object.freeze({ min: 1, max: 1, current
 
 const threeBytes = 2 ** 24;
 
+let lastPacked: PackedVersions = unknownVersions;
+let lastUnpacked: MemberVersions | null = null;
+
 export function packVersions({ protocol, application }: MemberVersions): PackedVersions {
   return packRange(protocol) + packRange(application) * threeBytes;
 }
 
-/** Null when they are unknown. */
+/** Null when they are unknown. Frozen, because almost all members have the same and so share one. */
 export function unpackVersions(packed: PackedVersions): MemberVersions | null {
   if (packed === unknownVersions) return null;
-  return { protocol: unpackRange(packed % threeBytes), application: unpackRange(Math.floor(packed / threeBytes)) };
+  if (packed !== lastPacked || lastUnpacked === null) {
+    const [protocol, application] = [unpackRange(packed % threeBytes), unpackRange(Math.floor(packed / threeBytes))];
+    lastUnpacked = Object.freeze({ protocol, application });
+    lastPacked = packed;
+  }
+  return lastUnpacked;
 }
 
 /** The struct of a record, which is null where the member said nothing. */
@@ -50,5 +58,5 @@ function packRange({ min, max, current }: VersionRange): number {
 }
 
 function unpackRange(bytes: number): VersionRange {
-  return { min: bytes & 255, max: (bytes >> 8) & 255, current: bytes >> 16 };
+  return Object.freeze({ min: bytes & 255, max: (bytes >> 8) & 255, current: bytes >> 16 });
 }
