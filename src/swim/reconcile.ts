@@ -8,6 +8,13 @@ import type { Roster } from "./roster.js";
  * all the time. Until we first agreed with somebody one is enough: we have just joined, and know little.
  */
 const differencesInARow = 4;
+/**
+ * Who has more to do than time for it, as in a process of many nodes that all join, leaves the news to gossip, which is
+ * cheaper a record: the pause between two comparisons grows with the square of the lateness of our ticks over this.
+ */
+const toleratedLagMs = 12;
+/** What is left of a lateness one gossip tick later. */
+const lagDecay = 0.9;
 
 export interface ReconcileParts {
   readonly self: MemberHandle;
@@ -23,7 +30,8 @@ export class Reconciler {
   readonly #parts: ReconcileParts;
   #differences = 0;
   #hasAgreed = false;
-  #nextAtMs = 0;
+  #startedAtMs = Number.NEGATIVE_INFINITY;
+  #lagMs = 0;
 
   /** @param intervalMs at most one comparison is begun in this time; 0: none. */
   constructor(intervalMs: number, parts: ReconcileParts) {
@@ -40,10 +48,20 @@ export class Reconciler {
       return;
     }
     this.#differences++;
-    if (this.#differences < (this.#hasAgreed ? differencesInARow : 1) || nowMs < this.#nextAtMs) return;
+    if (this.#differences < (this.#hasAgreed ? differencesInARow : 1) || nowMs < this.#startedAtMs + this.#pauseMs)
+      return;
     this.#differences = 0;
-    this.#nextAtMs = nowMs + this.#intervalMs;
+    this.#startedAtMs = nowMs;
     this.started++;
     streams.reconcile(roster.addressOf(from), from);
+  }
+
+  /** A gossip tick ran so late. */
+  noteLag(lagMs: number): void {
+    this.#lagMs = Math.max(lagMs, this.#lagMs * lagDecay);
+  }
+
+  get #pauseMs(): number {
+    return this.#intervalMs * (1 + (this.#lagMs / toleratedLagMs) ** 2);
   }
 }

@@ -343,6 +343,7 @@ export class Swim {
   // --- ticks
 
   #gossipTick(nowMs: number): void {
+    this.#reconciler.noteLag(nowMs - this.#gossipAtMs);
     this.#awareness.noteLag(nowMs - this.#gossipAtMs, this.#config.probeTimeoutMs);
     this.#gossipAtMs = nowMs + this.#config.gossipIntervalMs;
     gossipRound(nowMs, this.#self.handle, this.#config, this.roster, this.#effects);

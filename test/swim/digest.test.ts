@@ -130,6 +130,17 @@ describe("a comparison of views", () => {
     expect(hears(ready({ digestSyncIntervalMs: 0 }), "m1", true)).toBe(false);
   });
 
+  it("waits while there is more to do than time for it", () => {
+    const stage = ready({ gossipIntervalMs: 100 });
+    expect(hears(stage, "m1", true)).toBe(true);
+    stage.runTo(stage.nowMs + 1000);
+    stage.nowMs += 220;
+    stage.swim.advance(stage.nowMs, stage.nowMs);
+    expect(hears(stage, "m1", true)).toBe(false);
+    stage.runTo(stage.nowMs + 6000);
+    expect(hears(stage, "m1", true)).toBe(true);
+  });
+
   it("gives each side what it lacks, and nothing else", () => {
     const a = ready();
     const b = ready();
