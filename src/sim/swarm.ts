@@ -1,7 +1,7 @@
 import type { GossipOptions } from "../config.js";
 import { Random } from "../random.js";
+import { syncScale } from "../swim/push_pull.js";
 import { scaledSuspicionMs } from "../swim/suspicion.js";
-import { syncScale } from "../swim/sync.js";
 import { Checker, type Violation } from "./checker.js";
 import type { SimNode } from "./node.js";
 import { Simulation } from "./simulation.js";

@@ -1,7 +1,6 @@
 import type { Random } from "../random.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { Evidence } from "../wire/generated/wire/evidence.js";
-import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { RecordKind } from "../wire/generated/wire/record-kind.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
@@ -13,6 +12,7 @@ import { gossipRound } from "./gossip.js";
 import { Hearing } from "./hearing.js";
 import { type Accusation, Membership, type MembershipConfig, type Self } from "./membership.js";
 import { Prober, type ProberConfig } from "./prober.js";
+import { PushPull } from "./push_pull.js";
 import { Reconciler } from "./reconcile.js";
 import { Reconnect } from "./reconnect.js";
 import { Rings } from "./rings.js";
@@ -21,7 +21,7 @@ import { RoundTrips } from "./rtt.js";
 import { isStale } from "./stale.js";
 import { countsOf, type SwimStats } from "./stats.js";
 import { Suspicions } from "./suspicion.js";
-import { Sync, syncScale } from "./sync.js";
+import { Sync } from "./sync.js";
 import { UrgentLane } from "./urgent.js";
 import { leastToBeDeaf } from "./verdict.js";
 import { judgeVersions, VersionVerdict } from "./versions.js";
@@ -69,10 +69,10 @@ export class Swim {
   readonly #digest: ViewDigest;
   readonly #reconciler: Reconciler;
   readonly #reconnect: Reconnect;
+  readonly #pushPull: PushPull;
   readonly #urgent: UrgentLane;
   #seq = 0;
   #gossipAtMs = never;
-  #syncAtMs = never;
   #reapAtMs = never;
   #refusals = 0;
   #syncsFailed = 0;
@@ -118,6 +118,7 @@ export class Swim {
     this.#prober = new Prober(config, looks, rings);
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
     this.sync = new Sync(self.handle, roster, membership, directory, (member) => this.#askToRefute(member));
+    this.#pushPull = new PushPull(config.pushPullIntervalMs, self.handle, roster, streams);
     this.#reconciler = new Reconciler(config.digestSyncIntervalMs, {
       self: self.handle,
       digest: this.#digest,
@@ -130,14 +131,12 @@ export class Swim {
 
   /** Enters itself and starts the periodic tasks, each at a random point of its first interval (M-101). */
   start(nowMs: number): void {
-    const { probeIntervalMs, gossipIntervalMs, pushPullIntervalMs } = this.#config;
+    const { probeIntervalMs, gossipIntervalMs } = this.#config;
     this.#membership.introduceSelf(nowMs);
-    const stagger = (intervalMs: number): number =>
-      intervalMs > 0 ? nowMs + this.#random.nextFloat() * intervalMs : never;
     this.#prober.start(nowMs, this.#random);
     this.#reconnect.start(nowMs, this.roster);
-    this.#gossipAtMs = stagger(gossipIntervalMs);
-    this.#syncAtMs = stagger(pushPullIntervalMs);
+    if (gossipIntervalMs > 0) this.#gossipAtMs = nowMs + this.#random.nextFloat() * gossipIntervalMs;
+    this.#pushPull.start(nowMs, this.#random);
     // Where probes are on, their sweeps forget the gone.
     if (probeIntervalMs === 0) this.#reapAtMs = nowMs + reapIntervalMs;
   }
@@ -149,7 +148,7 @@ export class Swim {
     if (this.#suspicionAtMs(nowMs) <= drainedThroughMs) this.#membership.advance(nowMs, drainedThroughMs);
     this.#prober.tick(nowMs);
     if (this.#gossipAtMs <= nowMs) this.#gossipTick(nowMs);
-    if (this.#syncAtMs <= nowMs) this.#syncTick(nowMs);
+    this.#pushPull.tick(nowMs);
     if (this.#reapTickAtMs <= nowMs) this.#reapTick(nowMs);
     this.#reconnect.advance(nowMs);
     this.flush(nowMs);
@@ -166,7 +165,12 @@ export class Swim {
 
   /** When advance() has something to do next; Infinity when never. */
   nextDeadline(nowMs: number): number {
-    const tickAtMs = Math.min(this.#prober.nextTickMs(), this.#gossipAtMs, this.#syncAtMs, this.#reapTickAtMs);
+    const tickAtMs = Math.min(
+      this.#prober.nextTickMs(),
+      this.#gossipAtMs,
+      this.#pushPull.nextTickMs(),
+      this.#reapTickAtMs,
+    );
     return Math.min(tickAtMs, this.#reconnect.nextTickMs(), this.#urgent.nextDeadlineMs(), this.nextVerdict(nowMs));
   }
 
@@ -181,7 +185,7 @@ export class Swim {
     this.#membership.leave(nowMs);
     this.#prober.stop();
     this.#reconnect.stop();
-    this.#syncAtMs = never;
+    this.#pushPull.stop();
     this.#reapAtMs = never;
   }
 
@@ -195,7 +199,7 @@ export class Swim {
     this.#prober.stop();
     this.#reconnect.stop();
     this.#gossipAtMs = never;
-    this.#syncAtMs = never;
+    this.#pushPull.stop();
     this.#reapAtMs = never;
     this.#errands.clear();
     this.roster.clear();
@@ -343,19 +347,12 @@ export class Swim {
   // --- ticks
 
   #gossipTick(nowMs: number): void {
-    this.#reconciler.noteLag(nowMs - this.#gossipAtMs);
-    this.#awareness.noteLag(nowMs - this.#gossipAtMs, this.#config.probeTimeoutMs);
-    this.#gossipAtMs = nowMs + this.#config.gossipIntervalMs;
+    const { gossipIntervalMs, probeTimeoutMs } = this.#config;
+    const lagMs = nowMs - this.#gossipAtMs;
+    this.#reconciler.noteLag(lagMs);
+    this.#awareness.noteLag(lagMs, probeTimeoutMs);
+    this.#gossipAtMs = nowMs + gossipIntervalMs;
     gossipRound(nowMs, this.#self.handle, this.#config, this.roster, this.#effects);
-  }
-
-  #syncTick(nowMs: number): void {
-    const { roster } = this;
-    this.#syncAtMs = nowMs + this.#config.pushPullIntervalMs * syncScale(roster.liveCount);
-    const isPeer = (member: MemberHandle): boolean =>
-      member !== this.#self.handle && roster.stateOf(member) === MemberState.alive;
-    const [peer] = roster.sample(1, isPeer);
-    if (peer !== undefined) this.#effects.streams.sync(roster.addressOf(peer), peer);
   }
 
   get #reapTickAtMs(): number {

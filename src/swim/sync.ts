@@ -8,13 +8,6 @@ import type { Directory } from "./effects.js";
 import type { Membership } from "./membership.js";
 import type { Roster } from "./roster.js";
 
-/** M-150: a state sync happens every interval x this, so that its cost per member stays bounded. */
-export function syncScale(members: number): number {
-  const threshold = 32;
-  if (members <= threshold) return 1;
-  return Math.ceil(Math.log2(members) - Math.log2(threshold)) + 1;
-}
-
 /** Members asked to refute in one merge. */
 const mostAsked = 16;
 

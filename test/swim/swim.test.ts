@@ -214,6 +214,23 @@ describe("state syncs (M-150)", () => {
     const [first, second] = timed(stage, 250_000, "sync");
     expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBe(90_000);
   });
+
+  it("wait longer when the cluster grew before the first, so that not all who joined together sync", () => {
+    const firstOf = (others: number, seed: number): number => {
+      const stage = new Stage({ probeIntervalMs: 0, gossipIntervalMs: 0 }, seed).started().knows(...members(others));
+      const [first] = timed(stage, 250_000, "sync");
+      return (first?.atMs ?? 0) - 1000;
+    };
+    for (const seed of [1, 2, 3, 4]) expect(firstOf(64, seed)).toBeCloseTo(3 * firstOf(8, seed), 6);
+  });
+
+  it("keep their time when the cluster shrinks", () => {
+    const stage = new Stage({ probeIntervalMs: 0, gossipIntervalMs: 0 }).started().knows(...members(64));
+    const [first] = timed(stage, 90_000, "sync");
+    for (const name of members(60)) stage.farewell(name);
+    const [second] = timed(stage, 250_000, "sync");
+    expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBe(90_000);
+  });
 });
 
 describe("a probe tick and the probe in flight (M-100)", () => {

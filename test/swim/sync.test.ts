@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { syncScale } from "../../src/swim/sync.js";
+import { syncScale } from "../../src/swim/push_pull.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import type { MemberRecord } from "../../src/wire/records.js";
 import { ipOf, recordOf, Stage } from "../support/recorder.js";
