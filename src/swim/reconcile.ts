@@ -15,6 +15,8 @@ const differencesInARow = 4;
 const toleratedLagMs = 12;
 /** What is left of a lateness one gossip tick later. */
 const lagDecay = 0.9;
+/** A view that has been the same for so many gossip intervals gets no more by gossip, and is compared all the same. */
+const restInGossipIntervals = 4;
 
 export interface ReconcileParts {
   readonly self: MemberHandle;
@@ -27,28 +29,37 @@ export interface ReconcileParts {
 export class Reconciler {
   started = 0;
   readonly #intervalMs: number;
+  readonly #restMs: number;
   readonly #parts: ReconcileParts;
   #differences = 0;
   #hasAgreed = false;
   #startedAtMs = Number.NEGATIVE_INFINITY;
   #lagMs = 0;
+  #changedAtMs = 0;
+  #low = 0;
+  #high = 0;
 
   /** @param intervalMs at most one comparison is begun in this time; 0: none. */
-  constructor(intervalMs: number, parts: ReconcileParts) {
+  constructor(intervalMs: number, gossipIntervalMs: number, parts: ReconcileParts) {
     this.#intervalMs = intervalMs;
+    this.#restMs = restInGossipIntervals * gossipIntervalMs;
     this.#parts = parts;
   }
 
   handleDigest(nowMs: number, from: MemberHandle, low: number, high: number): void {
     const { self, digest, roster, streams } = this.#parts;
     if (this.#intervalMs === 0 || from === self || !roster.isLive(from)) return;
+    this.#noteChange(nowMs);
     if (digest.equals(low, high)) {
       this.#hasAgreed = true;
       this.#differences = 0;
       return;
     }
     this.#differences++;
-    if (this.#differences < (this.#hasAgreed ? differencesInARow : 1) || nowMs < this.#startedAtMs + this.#pauseMs)
+    if (
+      this.#differences < (this.#hasAgreed ? differencesInARow : 1) ||
+      nowMs < this.#startedAtMs + this.#pauseMs(nowMs)
+    )
       return;
     this.#differences = 0;
     this.#startedAtMs = nowMs;
@@ -61,7 +72,16 @@ export class Reconciler {
     this.#lagMs = Math.max(lagMs, this.#lagMs * lagDecay);
   }
 
-  get #pauseMs(): number {
+  /** Changes are seen when pings and acks come, a few times a second. */
+  #noteChange(nowMs: number): void {
+    const { digest } = this.#parts;
+    if (digest.equals(this.#low, this.#high)) return;
+    [this.#low, this.#high] = [digest.low, digest.high];
+    this.#changedAtMs = nowMs;
+  }
+
+  #pauseMs(nowMs: number): number {
+    if (nowMs - this.#changedAtMs >= this.#restMs) return this.#intervalMs;
     return this.#intervalMs * (1 + (this.#lagMs / toleratedLagMs) ** 2);
   }
 }

@@ -39,6 +39,12 @@ export interface SwimConfig extends MembershipConfig, ProberConfig {
   readonly reconnectTimeoutMs: number;
 }
 
+/**
+ * Who runs late gossips less often, and fuller datagrams: each tick comes by so many times its predecessor's lateness
+ * later. Urgent news does not wait for ticks.
+ */
+const lateFactor = 4;
+
 const never = Number.POSITIVE_INFINITY;
 
 /** How often a node without probes looks for the gone that it may forget. */
@@ -119,7 +125,7 @@ export class Swim {
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
     this.sync = new Sync(self.handle, roster, membership, directory, (member) => this.#askToRefute(member));
     this.#pushPull = new PushPull(config.pushPullIntervalMs, self.handle, roster, streams);
-    this.#reconciler = new Reconciler(config.digestSyncIntervalMs, {
+    this.#reconciler = new Reconciler(config.digestSyncIntervalMs, config.gossipIntervalMs, {
       self: self.handle,
       digest: this.#digest,
       roster,
@@ -351,7 +357,7 @@ export class Swim {
     const lagMs = nowMs - this.#gossipAtMs;
     this.#reconciler.noteLag(lagMs);
     this.#awareness.noteLag(lagMs, probeTimeoutMs);
-    this.#gossipAtMs = nowMs + gossipIntervalMs;
+    this.#gossipAtMs = nowMs + gossipIntervalMs + lateFactor * Math.min(lagMs, gossipIntervalMs);
     gossipRound(nowMs, this.#self.handle, this.#config, this.roster, this.#effects);
   }
 

@@ -130,15 +130,37 @@ describe("a comparison of views", () => {
     expect(hears(ready({ digestSyncIntervalMs: 0 }), "m1", true)).toBe(false);
   });
 
-  it("waits while there is more to do than time for it", () => {
+  it("waits while there is more to do than time for it and news still come", () => {
     const stage = ready({ gossipIntervalMs: 100 });
-    expect(hears(stage, "m1", true)).toBe(true);
+    const hearsWithNews = (name: string): boolean => {
+      stage.alive(name);
+      stage.swim.flush(stage.nowMs);
+      return hears(stage, "m1", true);
+    };
+    expect(hearsWithNews("m20")).toBe(true);
     stage.runTo(stage.nowMs + 1000);
     stage.nowMs += 220;
     stage.swim.advance(stage.nowMs, stage.nowMs);
-    expect(hears(stage, "m1", true)).toBe(false);
+    expect(hearsWithNews("m21")).toBe(false);
     stage.runTo(stage.nowMs + 6000);
+    expect(hearsWithNews("m22")).toBe(true);
+  });
+
+  it("does not wait, however late we are, once the view has been the same for four gossip intervals", () => {
+    const stage = ready({ gossipIntervalMs: 100 });
     expect(hears(stage, "m1", true)).toBe(true);
+    stage.alive("m20");
+    stage.swim.flush(stage.nowMs);
+    hears(stage, "m2", false);
+    const lateAfter = (afterMs: number, from: string): boolean => {
+      stage.nowMs += afterMs;
+      stage.swim.advance(stage.nowMs, stage.nowMs);
+      return [1, 2, 3, 4].map(() => hears(stage, from, true)).includes(true);
+    };
+    stage.nowMs += 1000;
+    stage.alive("m21");
+    stage.swim.flush(stage.nowMs);
+    expect([lateAfter(0, "m3"), lateAfter(399, "m4"), lateAfter(1, "m5")]).toEqual([false, false, true]);
   });
 
   it("gives each side what it lacks, and nothing else", () => {
