@@ -8,23 +8,21 @@ import { MemberRecord as RecordTable } from "../../src/wire/generated/wire/membe
 import { Versions } from "../../src/wire/generated/wire/versions.js";
 import { cluster, knownNames } from "./frame_target.js";
 
-const kinds = Object.values(FrameKind).filter((kind) => typeof kind === "number");
-const incarnations = [
-  0,
-  1,
-  2,
-  3,
-  4,
-  5,
-  65_536,
-  65_537,
-  65_538,
-  2 ** 24 + 1,
-  2 ** 30,
-  2 ** 31,
-  2 ** 32 - 2,
-  2 ** 32 - 1,
+const kinds = Object.values(FrameKind).filter((kind): kind is FrameKind => typeof kind === "number");
+const withMembers: readonly FrameKind[] = [
+  FrameKind.syncRequest,
+  FrameKind.syncReply,
+  FrameKind.digestReply,
+  FrameKind.digestFill,
 ];
+const withPayload: readonly FrameKind[] = [
+  FrameKind.syncRequest,
+  FrameKind.syncReply,
+  FrameKind.digest,
+  FrameKind.digestReply,
+  FrameKind.message,
+];
+const incarnations = [1, 2, 3, 4, 5, 65_536, 65_537, 65_538, 2 ** 24 + 1, 2 ** 30, 2 ** 31, 2 ** 32 - 2, 2 ** 32 - 1];
 const words = [
   0, 1, 2, 3, 4, 8, 16, 127, 128, 255, 256, 512, 513, 4096, 65_535, 65_536, 0x7fffffff, 0xfffffffc, 0xffffffff,
 ];
@@ -60,18 +58,17 @@ export class FrameMutator {
   }
 
   #frame(): Uint8Array {
-    if (this.#one(2)) {
-      const made = this.#made();
-      return this.#one(3) ? this.#turned(made) : made;
-    }
-    return this.#turned(this.#pick(this.pool));
+    if (this.#one(4)) return this.#turned(this.#pick(this.pool));
+    const made = this.#made();
+    return this.#one(4) ? this.#turned(made) : made;
   }
 
   // --- bytes
 
   #turned(frame: Uint8Array): Uint8Array {
     let bytes = Uint8Array.from(frame);
-    for (let times = 1 + this.#random.below(4); times > 0; times--) bytes = this.#turnedOnce(bytes);
+    do bytes = this.#turnedOnce(bytes);
+    while (this.#one(3));
     return bytes.length > 0 ? bytes : Uint8Array.of(0);
   }
 
@@ -113,14 +110,16 @@ export class FrameMutator {
     // A vector may name one table many times.
     const first = offsets[0];
     if (first !== undefined && this.#one(40)) offsets.push(...new Array<number>(random.below(2000)).fill(first));
-    const members = this.#one(4) ? 0 : Frame.createMembersVector(builder, offsets);
-    const payload = this.#one(3) ? Frame.createPayloadVector(builder, this.#bytes(64)) : 0;
+    const known: FrameKind = this.#pick(this.#one(3) ? kinds : withMembers);
+    const kind: FrameKind = this.#one(50) ? random.below(256) : known;
+    const isOdd = this.#one(40);
+    const members = withMembers.includes(kind) || isOdd ? Frame.createMembersVector(builder, offsets) : 0;
+    const payload = withPayload.includes(kind) || isOdd ? Frame.createPayloadVector(builder, this.#bytes(64)) : 0;
     const source = builder.createString(this.#name());
     const named = builder.createString(this.#one(30) ? "other" : cluster);
     const target = this.#one(3) ? builder.createString(this.#name()) : 0;
-    const reason = this.#one(6) ? Frame.createPackedVector(builder, this.#bytes(300)) : 0;
-    const packed = this.#one(40) ? Frame.createPackedVector(builder, this.#bytes(64)) : 0;
-    const kind = this.#one(50) ? random.below(256) : (this.#pick(kinds) as FrameKind);
+    const reason = this.#one(6) ? builder.createString(this.#pick(oddNames).repeat(4)) : 0;
+    const packed = this.#one(80) ? Frame.createPackedVector(builder, this.#bytes(64)) : 0;
     const codec = this.#one(60) ? random.below(3) : 0;
     const [isLast, joins] = [!this.#one(8), this.#one(4)];
     const seq = this.#one(2) ? 1 : this.#word();
@@ -149,11 +148,11 @@ export class FrameMutator {
     const meta = this.#one(3) ? RecordTable.createMetaVector(builder, this.#bytes(this.#one(10) ? 514 : 8)) : 0;
     RecordTable.startMemberRecord(builder);
     RecordTable.addName(builder, name);
-    RecordTable.addIncarnation(builder, this.#one(20) ? random.nextUint32() : this.#pick(incarnations));
-    RecordTable.addState(builder, this.#one(50) ? random.below(256) : random.below(4));
+    RecordTable.addIncarnation(builder, this.#one(20) ? random.below(3) : this.#pick(incarnations));
+    RecordTable.addState(builder, this.#one(99) ? random.below(256) : random.below(4));
     const is6 = this.#one(8);
-    const port = this.#one(40) ? 0 : 7946 + random.below(2);
-    if (!is6 || this.#one(50)) {
+    const port = this.#one(99) ? 0 : 7946 + random.below(2);
+    if (!is6 || this.#one(99)) {
       RecordTable.addV4(builder, Address4.createAddress4(builder, 0x0a000000 + random.below(9), port));
     }
     if (is6) RecordTable.addV6(builder, Address6.createAddress6(builder, [...this.#bytes(16)], port));
@@ -166,8 +165,8 @@ export class FrameMutator {
   }
 
   #name(): string | Uint8Array {
-    if (this.#one(30)) return this.#bytes(130);
-    if (this.#one(12)) return this.#pick(oddNames);
+    if (this.#one(99)) return this.#bytes(130);
+    if (this.#one(40)) return this.#pick(oddNames);
     return this.#one(3) ? `n${this.#random.below(40)}` : this.#pick(knownNames);
   }
 
