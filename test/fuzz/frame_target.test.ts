@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { Random } from "../../src/random.js";
-import { decodeFrame, encodeTurn, FrameRejection, packedIn } from "../../src/wire/frames.js";
+import { decodeFrame, encodeFrame, encodeTurn, FrameRejection, packedIn } from "../../src/wire/frames.js";
 import { FrameKind } from "../../src/wire/generated/wire/frame-kind.js";
 import { TestHub } from "../support/hub.js";
 import { recordOf } from "../support/recorder.js";
@@ -61,6 +61,11 @@ describe("hostile turns", () => {
         kind,
       ).toBe(true);
     }
+  });
+
+  it("that name another cluster put nothing of theirs into a log but a line", async () => {
+    const frame = encodeFrame({ kind: FrameKind.syncReply, cluster: `\u001b[2J\n${"x".repeat(9000)}`, source: "m1" });
+    expect(await target().run([frame])).toEqual({ isApplied: false, signature: "cluster #" });
   });
 
   it("are the same from the same seed", () => {

@@ -76,15 +76,13 @@ export class FrameTarget {
     try {
       turn = await receiveTurn(this.#socketOf(frames), cluster, defaultStreamLimits);
     } catch (error) {
-      if (!(error instanceof StreamFault)) throw error;
-      return { isApplied: false, signature: `${error.kind} ${error.message.replace(/".*"|\d+/g, "#")}` };
+      return refusal(error);
     }
     const before = this.#stage.swim.roster.size;
     try {
       this.#apply(turn);
     } catch (error) {
-      if (!(error instanceof StreamFault)) throw error;
-      return { isApplied: false, signature: `${error.kind} ${error.message}` };
+      return refusal(error);
     }
     const { events, calls } = this.#stage.recorder;
     const did = new Set([...events.map(({ kind }) => kind), ...calls.map(({ verb }) => verb)]);
@@ -174,4 +172,13 @@ export class FrameTarget {
     stage.runTo(stage.nowMs + 700);
     stage.forget();
   }
+}
+
+/** Nothing but a fault of the stream may be thrown, with words that are fit for a log. */
+function refusal(error: unknown): Outcome {
+  if (!(error instanceof StreamFault)) throw error;
+  const { kind, message } = error;
+  if (message.length > 512) throw new Error(`a fault of ${message.length} characters`);
+  if (/\p{Cc}/u.test(message)) throw new Error(`control characters in the fault ${JSON.stringify(message)}`);
+  return { isApplied: false, signature: `${kind} ${message.replace(/".*"|\d+/gs, "#")}` };
 }
