@@ -1,6 +1,13 @@
 /** Turns of an exchange: what one side says, over as many frames as it takes. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type DecodedFrame, decodeFrame, encodeTurn, type FrameHead, FrameRejection } from "../wire/frames.js";
+import {
+  type DecodedFrame,
+  decodeFrame,
+  encodeTurn,
+  type FrameHead,
+  FrameRejection,
+  onOneLine,
+} from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
 import type { FrameSocket } from "./frame_socket.js";
@@ -61,7 +68,7 @@ function decode(bytes: Uint8Array, limits: StreamLimits, maxMembers: number): De
 }
 
 function checkFrame(frame: DecodedFrame, head: DecodedFrame, cluster: string): void {
-  if (frame.cluster !== cluster) throw new StreamFault("cluster", `"${frame.cluster}" is not "${cluster}"`);
+  if (frame.cluster !== cluster) throw new StreamFault("cluster", `"${onOneLine(frame.cluster)}" is not "${cluster}"`);
   if (frame.kind !== head.kind || frame.source !== head.source) {
     throw new StreamFault("malformed", "frames of one turn differ in kind or source");
   }

@@ -18,7 +18,7 @@ export interface LiveWatcher {
 }
 
 /**
- * All members, as a struct of typed arrays indexed by member handle: 37 bytes a member and nothing for the garbage
+ * All members, as a struct of typed arrays indexed by member handle: 41 bytes a member and nothing for the garbage
  * collector to walk, so that one process may host 2,000 nodes that know 2,000 members each. Handles are small
  * and dense (native/interner.h). Holds one reference on each member and its address.
  */
@@ -30,9 +30,13 @@ export class Roster {
   #versions = new Float64Array(16);
   /** Place in the probe list, plus 1. */
   #places = new Uint32Array(16);
-  /** By address: the last live member to come there; by member: the one that was there before it. */
+  /**
+   * By address: the last live member to come there; by member: the one that was there before it, and the one that came
+   * after. Linked both ways, so that a hostile crowd at one address goes as fast as it came.
+   */
   #liveAt = new Uint32Array(16);
   #liveBefore = new Uint32Array(16);
+  #liveAfter = new Uint32Array(16);
   readonly #metas = new Map<MemberHandle, Uint8Array>();
   readonly #counts = new Uint32Array(4);
   /** Of the dead and left: those that were gone when a state sync first told of them. */
@@ -222,19 +226,20 @@ export class Roster {
 
   #comeTo(address: AddressHandle, member: MemberHandle): void {
     if (address >= this.#liveAt.length) this.#liveAt = grown(this.#liveAt, Uint32Array, address + 1);
-    this.#liveBefore[member] = this.#liveAt[address] as MemberHandle;
+    const before = this.#liveAt[address] as MemberHandle;
+    this.#liveBefore[member] = before;
+    this.#liveAfter[before] = member; // that of 0, nobody, is never read
+    this.#liveAfter[member] = 0;
     this.#liveAt[address] = member;
   }
 
+  /** Several live names may be at one address: a restart under another name, until the old one is found dead. */
   #goFrom(address: AddressHandle, member: MemberHandle): void {
     const before = this.#liveBefore[member] as MemberHandle;
-    let at = this.#liveAt[address] as MemberHandle;
-    if (at === member) this.#liveAt[address] = before;
-    else {
-      // Several live names at one address: a restart under another name, until the old one is found dead.
-      while (this.#liveBefore[at] !== member) at = this.#liveBefore[at] as MemberHandle;
-      this.#liveBefore[at] = before;
-    }
+    const after = this.#liveAfter[member] as MemberHandle;
+    if (after === 0) this.#liveAt[address] = before;
+    else this.#liveBefore[after] = before;
+    this.#liveAfter[before] = after;
   }
 
   #remove(member: MemberHandle): void {
@@ -295,6 +300,7 @@ export class Roster {
     this.#changedAtMs = grown(this.#changedAtMs, Float64Array, member + 1);
     this.#addresses = grown(this.#addresses, Uint32Array, member + 1);
     this.#liveBefore = grown(this.#liveBefore, Uint32Array, member + 1);
+    this.#liveAfter = grown(this.#liveAfter, Uint32Array, member + 1);
     this.#versions = grown(this.#versions, Float64Array, member + 1);
     this.#places = grown(this.#places, Uint32Array, member + 1);
   }

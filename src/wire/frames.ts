@@ -122,6 +122,11 @@ export function decodeFrame(bytes: Uint8Array, limits: DecodeLimits): DecodedFra
   }
 }
 
+/** A peer's words as they may end in a log or a terminal: at most 256 characters, none that controls anything. */
+export function onOneLine(text: string): string {
+  return text.slice(0, maxReasonLength).replace(/\p{Cc}/gu, " ");
+}
+
 /** Why a frame is not accepted; the message may be told to its sender. */
 export class FrameRejection extends Error {
   readonly kind: "malformed" | "oversized";
@@ -235,10 +240,7 @@ function readFrame(bytes: Uint8Array, limits: DecodeLimits): DecodedFrame {
     join: frame.join(),
     members: readMembers(frame, limits),
     payload: frame.payloadArray()?.slice() ?? noBytes,
-    // The reason ends in somebody's log or terminal.
-    reason: readText(frame.reason(Encoding.UTF8_BYTES), "reason")
-      .slice(0, maxReasonLength)
-      .replace(/\p{Cc}/gu, " "),
+    reason: onOneLine(readText(frame.reason(Encoding.UTF8_BYTES), "reason")),
   };
 }
 

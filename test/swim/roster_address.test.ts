@@ -45,6 +45,15 @@ describe("findByAddress", () => {
     expect(scene.roster.findByAddress(scene.at(0))).toBe(member);
   });
 
+  it("lets a crowd at one address go as fast as it came", { timeout: 10_000 }, () => {
+    const scene = new Scene();
+    const crowd = Array.from({ length: 150_000 }, (_, i) => scene.add(`x${i}`, 0));
+    for (const member of crowd) {
+      scene.roster.become(member, left, 1, 1);
+      expect(scene.roster.findByAddress(scene.at(0))).toBe(member === crowd.at(-1) ? 0 : crowd.at(-1));
+    }
+  });
+
   it("follows a member to another address", () => {
     const scene = new Scene();
     const member = scene.add("a", 0);
