@@ -4,6 +4,7 @@ import { tattlerError } from "./errors.js";
 import { EventHub } from "./event_stream.js";
 import { formatIp, parseAddress } from "./io/address.js";
 import { type CounterName, readCounters } from "./io/counters.js";
+import { depart } from "./io/depart.js";
 import { type JoinResult, joinAll } from "./io/join.js";
 import { loadAddon } from "./io/native.js";
 import { type OpenedNode, openNode } from "./io/open.js";
@@ -293,28 +294,14 @@ export class GossipNode {
   }
 
   /**
-   * Tells the cluster that this node leaves and waits until that has spread, at most `timeoutMs` (default
-   * leaveTimeoutMs). Resolves to whether it has, alone at once. The node keeps its sockets until close(), and passes
-   * on what it hears. Called again it gives the same promise.
+   * Tells the cluster that this node leaves and waits until that has spread, and two gossip intervals more
+   * for the last to hear, at most `timeoutMs` (default leaveTimeoutMs). Resolves to whether it has spread, alone at
+   * once. The node keeps its sockets until close(), and passes on what it hears. Called again it gives the same promise.
    */
   async leave(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
     const { host, driver } = this.#alive();
-    this.#leaving ??= new Promise((resolve) => {
-      const { timeoutMs = this.#config.leaveTimeoutMs } = options;
-      const timer = setTimeout(() => finish(false), Math.min(timeoutMs, longestTimerMs));
-      const finish = (isSpread: boolean): void => {
-        clearTimeout(timer);
-        host.onSettle = null;
-        host.onClose = null;
-        host.log.info("leave", { isSpread }, isSpread ? "left, and the others know" : "left; not all may know yet");
-        resolve(isSpread);
-      };
-      host.onSettle = () => {
-        if (host.swim.isLeaveSpread()) finish(true);
-      };
-      host.onClose = () => finish(false);
-      driver.perform(host, (nowMs) => host.swim.leave(nowMs));
-    });
+    const { leaveTimeoutMs, gossipIntervalMs } = this.#config;
+    this.#leaving ??= depart(host, driver, { timeoutMs: options.timeoutMs ?? leaveTimeoutMs, gossipIntervalMs });
     return this.#leaving;
   }
 

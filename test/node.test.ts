@@ -247,6 +247,14 @@ describe("leave", () => {
     expect(watch.story()).toEqual(["leave a"]);
   });
 
+  it("of half a cluster at once, each closed at once, is a failure to nobody", async () => {
+    const nodes = await newCluster(letters(16), { profile: "lan", retransmitMult: 4, gossipIntervalMs: 200 });
+    const watches = nodes.splice(8).map((node) => new Watch(node));
+    await Promise.all(nodes.map((node) => node.leave().then(() => node.close())));
+    for (const watch of watches) await until(() => watch.of("leave").length === 8, "the leaves everywhere");
+    expect(watches.flatMap((watch) => watch.of("fail"))).toEqual([]);
+  });
+
   it("says so when it could not spread in time", async () => {
     const [a] = (await newCluster(["a", "b"], { gossipIntervalMs: 60_000 })) as [GossipNode];
     expect(await a.leave({ timeoutMs: 20 })).toBe(false);

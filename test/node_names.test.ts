@@ -10,7 +10,7 @@ closeAfterEach();
 describe("a name conflict between real nodes (M-170)", () => {
   it("comes by gossip to those who never sync with the second, at a lower incarnation too", async () => {
     const conflicts: Conflict[] = [];
-    const quiet = { pushPullIntervalMs: 0 };
+    const quiet = { pushPullIntervalMs: 0, digestSyncIntervalMs: 0 };
     const [far, near] = [
       await newNode("far", quiet, { onConflict: (conflict) => conflicts.push(conflict) }),
       await newNode("near", quiet),
