@@ -296,7 +296,8 @@ export class GossipNode {
   /**
    * Tells the cluster that this node leaves and waits until that has spread, and two gossip intervals more
    * for the last to hear, at most `timeoutMs` (default leaveTimeoutMs). Resolves to whether it has spread, alone at
-   * once. The node keeps its sockets until close(), and passes on what it hears. Called again it gives the same promise.
+   * once. The node keeps its sockets until close(), and passes on what it hears. Called again it gives the same
+   * promise.
    */
   async leave(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
     const { host, driver } = this.#alive();
