@@ -8,6 +8,7 @@ import type { SimNode } from "./node.js";
 export interface ExchangeWorld {
   readonly network: Network;
   readonly random: Random;
+  nowMs(): number;
   later(delayMs: number, work: () => void): void;
   perform(node: SimNode, work: (localMs: number) => void): void;
   nodeAt(address: AddressHandle): SimNode | undefined;
@@ -29,15 +30,18 @@ export class Exchanges {
     };
     const fault = this.#world.network.drawStreamFault();
     const there = this.#dial(node, to);
-    if (there === null || fault === "stalled") return this.#world.later(node.config.streamTimeoutMs, fail);
+    const { streamTimeoutMs } = node.config;
+    if (there === null) return this.#world.later(streamTimeoutMs, fail);
     if (fault === "refused") return this.#world.later(there.delayMs, fail);
     const records = node.swim.sync.localRecords();
     this.#world.later(there.delayMs, () => {
       const { peer } = there;
-      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.#world.network.dial(peer.name, node.name);
+      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.#turn(peer, node);
       if (backMs === null) return fail();
       const answer = peer.swim.sync.localRecords();
       this.#merge(peer, node.name, records);
+      // Half of it is through: the peer knows us, and we wait for its answer.
+      if (fault === "stalled") return this.#world.later(Math.max(0, streamTimeoutMs - there.delayMs), fail);
       if (fault === "reset") return this.#world.later(backMs, fail);
       this.#world.later(backMs, () => {
         if (!node.isClosed && node.host.isRunning) this.#merge(node, peer.name, answer);
@@ -49,17 +53,18 @@ export class Exchanges {
   reconcile(node: SimNode, to: AddressHandle): void {
     const there = this.#dial(node, to);
     const fault = this.#world.network.drawStreamFault();
-    if (there === null || fault === "stalled" || fault === "refused") return;
+    if (there === null || fault === "refused") return;
     const salt = this.#world.random.nextUint32();
     const fingerprints = node.swim.sync.fingerprints(salt);
     this.#world.later(there.delayMs, () => {
       const { peer } = there;
-      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.#world.network.dial(peer.name, node.name);
+      const backMs = peer.isClosed || !peer.host.isRunning ? null : this.#turn(peer, node);
       if (backMs === null || fault === "reset") return;
       const { records, wanted } = peer.swim.sync.compare(salt, fingerprints);
       this.#world.later(backMs, () => {
         if (node.isClosed || !node.host.isRunning) return;
         this.#merge(node, peer.name, records);
+        if (fault === "stalled") return;
         const rest = node.swim.sync.recordsOf(salt, wanted);
         this.#world.later(there.delayMs, () => {
           if (!peer.isClosed && peer.host.isRunning) this.#merge(peer, node.name, rest);
@@ -76,7 +81,7 @@ export class Exchanges {
   ping(node: SimNode, to: AddressHandle, target: string, seq: number, timeoutMs: number): void {
     const fault = this.#world.network.drawStreamFault();
     const there = this.#dial(node, to);
-    const backMs = there === null ? null : this.#world.network.dial(there.peer.name, node.name);
+    const backMs = there === null ? null : this.#turn(there.peer, node);
     if (fault !== null || there === null || backMs === null || there.peer.name !== target) return;
     if (there.delayMs + backMs > timeoutMs) return;
     this.#world.later(there.delayMs + backMs, () => {
@@ -88,7 +93,11 @@ export class Exchanges {
 
   #dial(from: SimNode, to: AddressHandle): { readonly peer: SimNode; readonly delayMs: number } | null {
     const peer = from.host.state === "gated" ? undefined : this.#world.nodeAt(to);
-    const delayMs = peer === undefined ? null : this.#world.network.dial(from.name, peer.name);
+    const delayMs = peer === undefined ? null : this.#turn(from, peer);
     return peer === undefined || delayMs === null ? null : { peer, delayMs };
+  }
+
+  #turn(from: SimNode, to: SimNode): number | null {
+    return this.#world.network.dial(from.name, to.name, this.#world.nowMs());
   }
 }

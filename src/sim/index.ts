@@ -12,7 +12,7 @@ export {
   measureStorm,
   type Spread,
 } from "./measure.js";
-export type { Delay, Network, StreamFault } from "./network.js";
+export type { Delay, Link, Network, StreamFault } from "./network.js";
 export type { SimNode, Told } from "./node.js";
 export { regressions } from "./regressions.js";
 export { type OpenOptions, type SimEvent, Simulation, type SimulationOptions } from "./simulation.js";

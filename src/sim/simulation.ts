@@ -86,6 +86,7 @@ export class Simulation {
     this.#exchanges = new Exchanges({
       network: this.network,
       random: this.random,
+      nowMs: () => this.#nowMs,
       later: (delayMs, work) => this.#later(delayMs, work),
       perform: (node, work) => this.#perform(node, work),
       nodeAt: (address) => this.#byAddress.get(address),

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { GossipOptions } from "../../src/config.js";
 import type { SimNode } from "../../src/sim/node.js";
 import { type SimEvent, Simulation } from "../../src/sim/simulation.js";
@@ -120,6 +120,40 @@ describe("a network", () => {
     sim.network.heal();
     late.join("n0");
     expect(sim.run(minuteMs, () => a.memberCount === 6)).toBe(true);
+  });
+});
+
+describe("a stream", () => {
+  it("that stalls half way leaves the joiner known there, and tells it that nothing came after its time-out", () => {
+    const [a] = form(3) as [SimNode];
+    const late = sim.open("late", { streamTimeoutMs: 3000 });
+    sim.network.drawStreamFault = () => "stalled";
+    const before = sim.nowMs;
+    late.join("n0");
+    sim.run(100);
+    expect([a.stateOf("late"), late.swim.stats().syncsFailed]).toEqual(["alive", 0]);
+    sim.run(secondMs * 4, () => late.swim.stats().syncsFailed === 1);
+    expect(sim.nowMs - before).toBeCloseTo(3000, 0);
+  });
+});
+
+describe("the wall clock", () => {
+  it("may jump at any time: nothing depends on it", () => {
+    const life = (): string => {
+      form(5);
+      sim.network.lossRate = 0.1;
+      sim.run(minuteMs);
+      const { hash } = sim.trace;
+      sim.close();
+      return hash;
+    };
+    const calm = life();
+    const clock = vi.spyOn(Date, "now");
+    let jumps = 0;
+    clock.mockImplementation(() => (jumps++ % 2 === 0 ? 0 : 4e12));
+    const jumping = life();
+    clock.mockRestore();
+    expect(jumping).toBe(calm);
   });
 });
 
