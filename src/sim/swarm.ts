@@ -1,8 +1,8 @@
-import type { GossipOptions } from "../config.js";
+import { type GossipOptions, resolveConfig } from "../config.js";
 import { Random } from "../random.js";
-import { syncScale } from "../swim/push_pull.js";
-import { scaledSuspicionMs } from "../swim/suspicion.js";
+import { healBoundMs, refutationBoundMs, suspicionBoundMs } from "./bounds.js";
 import { Checker, type Violation } from "./checker.js";
+import { aftermathMs, type Fault, faults as kinds } from "./faults.js";
 import type { SimNode } from "./node.js";
 import { Simulation } from "./simulation.js";
 
@@ -23,8 +23,6 @@ export interface SwarmResult {
 const secondMs = 1000;
 const formMs = 120 * secondMs;
 const safetyMs = 90 * secondMs;
-/** A machine or a link that was faulty has to be well for so long before it counts as healthy. */
-const graceMs = 20 * secondMs;
 
 /**
  * One random life of a cluster: forms, suffers faults of kinds that the seed picked (some off entirely, so that the
@@ -40,18 +38,21 @@ export function runSwarm(seed: number, count: number): SwarmResult {
   }
 }
 
-type Action = (swarm: Swarm) => void;
+type Ailment = "stalled" | "leaving" | "narrow";
 
-class Swarm {
+/** One of them. */
+export class Swarm {
   readonly sim: Simulation;
   readonly dice: Random;
   readonly names: readonly string[];
   readonly #seed: number;
   readonly #checker: Checker;
   readonly #options: Partial<GossipOptions>;
+  readonly #boundMs: number;
   /** Since when each node has run as it should, among peers that it can reach. */
   readonly #wellSinceMs = new Map<string, number>();
-  readonly #unwell = new Set<string>();
+  /** Who does not run as it should, and why. */
+  readonly #unwell = new Map<string, Ailment>();
   #networkWellSinceMs: number | null = 0;
   #updates = 0;
 
@@ -60,12 +61,17 @@ class Swarm {
     this.dice = new Random(seed);
     this.names = Array.from({ length: count }, (_, i) => `n${i}`);
     this.sim = new Simulation({ seed, observe: (event) => this.#checker.handleEvent(event) });
+    this.#options = { retransmitMult: 4 + this.dice.below(3), stallToleranceMs: this.dice.below(2) * 5000 };
+    const config = resolveConfig({ ...this.#options, name: "n0" });
+    const refutationMs = refutationBoundMs(config, count);
+    // Whoever was faulty is healthy once the last suspicion of that time has ended, and been refuted.
+    const graceMs = suspicionBoundMs(config, count) + refutationMs;
+    this.#boundMs = aftermathMs + healBoundMs(config, count, safetyMs);
     this.#checker = new Checker(this.sim, {
       healthySinceMs: (name) => this.#healthySinceMs(name),
       graceMs,
-      refutationMs: 20 * secondMs,
+      refutationMs,
     });
-    this.#options = { retransmitMult: 4 + this.dice.below(3), stallToleranceMs: this.dice.below(2) * 5000 };
   }
 
   run(): SwarmResult {
@@ -95,8 +101,8 @@ class Swarm {
 
   // --- phases
 
-  #drawFaults(): [string, Action][] {
-    const drawn = Object.entries(actions).filter(() => this.dice.below(2) === 0);
+  #drawFaults(): [string, Fault][] {
+    const drawn = Object.entries(kinds).filter(() => this.dice.below(2) === 0);
     return drawn.length > 0 ? drawn : [["calm", () => {}]];
   }
 
@@ -107,10 +113,10 @@ class Swarm {
     if (!formed) this.#checker.report("formation", this.#checker.disagreements().slice(0, 3).join("; "));
   }
 
-  #suffer(faults: readonly [string, Action][]): void {
+  #suffer(faults: readonly [string, Fault][]): void {
     const endMs = this.sim.nowMs + safetyMs;
     while (this.sim.nowMs < endMs) {
-      const [, act] = faults[this.dice.below(faults.length)] as [string, Action];
+      const [, act] = faults[this.dice.below(faults.length)] as [string, Fault];
       act(this);
       this.sim.run(200 + this.dice.below(4000));
       this.#checker.check();
@@ -126,23 +132,12 @@ class Swarm {
     for (const node of nodes) {
       if (!node.host.isRunning) node.resume();
       node.host.setRate(1, this.sim.nowMs);
+      if (this.#unwell.get(node.name) === "narrow") this.markWell(node.name);
     }
-    const agreed = this.sim.run(this.#boundMs(), () => this.#checker.agree());
+    const agreed = this.sim.run(this.#boundMs, () => this.#checker.agree());
     if (!agreed) this.#checker.report("liveness", this.#checker.disagreements().slice(0, 3).join("; "));
     this.#checker.check();
     return agreed ? this.sim.nowMs - healedAtMs : null;
-  }
-
-  /** The longest suspicion for whoever is gone, and two state syncs for whoever was missed. */
-  #boundMs(): number {
-    const [node] = this.sim.nodes;
-    if (node === undefined) return 0;
-    const { suspicionMult, suspicionMinMs, suspicionMaxTimeoutMult, probeIntervalMs, pushPullIntervalMs } = node.config;
-    const members = this.names.length;
-    const leastMs = suspicionMinMs || scaledSuspicionMs(suspicionMult, members, probeIntervalMs);
-    const suspicionMs = suspicionMaxTimeoutMult * leastMs;
-    const sweepMs = members * probeIntervalMs;
-    return suspicionMs + sweepMs + 2 * pushPullIntervalMs * syncScale(members) + 30 * secondMs;
   }
 
   // --- what actions do
@@ -154,14 +149,14 @@ class Swarm {
     this.sim.open(name, this.#options, { newAddress });
   }
 
-  /** A running, well node other than the seed node, which applications need to find each other again. */
+  /** A running, well node. */
   victim(): SimNode | undefined {
-    const well = this.sim.nodes.filter(({ name, host }) => name !== "n0" && host.isRunning && !this.#unwell.has(name));
+    const well = this.sim.nodes.filter(({ name, host }) => host.isRunning && !this.#unwell.has(name));
     return well[this.dice.below(Math.max(1, well.length))];
   }
 
-  markUnwell(name: string): void {
-    this.#unwell.add(name);
+  markUnwell(name: string, why: Ailment): void {
+    this.#unwell.set(name, why);
   }
 
   markWell(name: string): void {
@@ -184,105 +179,3 @@ class Swarm {
     return Math.max(this.#networkWellSinceMs, this.#wellSinceMs.get(name) ?? 0);
   }
 }
-
-/** Ends a fault after a while, unless its node is another one by then. */
-function later(swarm: Swarm, node: SimNode, delayMs: number, end: () => void): void {
-  swarm.sim.at(delayMs, () => {
-    if (!node.isClosed) end();
-  });
-}
-
-function stallFor(swarm: Swarm, state: "scriptStalled" | "stopped", mostMs: number): void {
-  const node = swarm.victim();
-  if (node === undefined) return;
-  swarm.markUnwell(node.name);
-  node.stall(state);
-  later(swarm, node, swarm.dice.below(mostMs), () => {
-    node.resume();
-    swarm.markWell(node.name);
-  });
-}
-
-const joinAgainMs = 5000;
-
-function restart(swarm: Swarm, name: string, newAddress: boolean): void {
-  swarm.sim.at(swarm.dice.below(30_000), () => {
-    if (swarm.sim.node(name) !== undefined) return;
-    swarm.open(name, newAddress);
-    joinUntilIn(swarm, name);
-  });
-}
-
-/** As an application does whose join failed. */
-function joinUntilIn(swarm: Swarm, name: string): void {
-  const node = swarm.sim.node(name);
-  if (node === undefined || node.memberCount > 1) return;
-  node.join("n0");
-  swarm.sim.at(joinAgainMs, () => joinUntilIn(swarm, name));
-}
-
-function crash(swarm: Swarm, refuses: boolean): void {
-  const node = swarm.victim();
-  if (node === undefined || swarm.sim.nodes.length < swarm.names.length / 2) return;
-  node.close({ refuses });
-  if (swarm.dice.below(2) === 0) restart(swarm, node.name, false);
-}
-
-/** The kinds of faults, and of life that goes on meanwhile. */
-const actions: Record<string, Action> = {
-  loss: (swarm) => {
-    swarm.sim.network.lossRate = swarm.dice.nextFloat() * 0.1;
-  },
-  duplication: (swarm) => {
-    swarm.sim.network.duplicateRate = swarm.dice.nextFloat() * 0.3;
-  },
-  tails: (swarm) => {
-    swarm.sim.network.delay = { kind: "tail", minMs: 0.2, meanMs: swarm.dice.nextFloat() * 20 };
-  },
-  streamFaults: (swarm) => {
-    swarm.sim.network.streamFaultRate = swarm.dice.nextFloat() * 0.5;
-  },
-  crash: (swarm) => crash(swarm, false),
-  crashRefused: (swarm) => crash(swarm, true),
-  leave: (swarm) => {
-    const node = swarm.victim();
-    if (node === undefined || swarm.sim.nodes.length < swarm.names.length / 2) return;
-    node.leave();
-    swarm.markUnwell(node.name);
-    later(swarm, node, 5000, () => {
-      node.close();
-      if (swarm.dice.below(2) === 0) restart(swarm, node.name, swarm.dice.below(2) === 0);
-    });
-  },
-  scriptStall: (swarm) => stallFor(swarm, "scriptStalled", 20_000),
-  stop: (swarm) => stallFor(swarm, "stopped", 40_000),
-  clocks: (swarm) => {
-    const node = swarm.victim();
-    node?.host.setRate(0.95 + swarm.dice.nextFloat() * 0.1, swarm.sim.nowMs);
-    if (swarm.dice.below(4) === 0) node?.host.jump(swarm.dice.below(60_000), swarm.sim.nowMs);
-  },
-  cut: (swarm) => {
-    const [from, to] = [swarm.victim(), swarm.victim()];
-    if (from !== undefined && to !== undefined && from !== to) swarm.sim.network.cut(from.name, to.name);
-  },
-  partition: (swarm) => {
-    const side = swarm.names.filter(() => swarm.dice.below(2) === 0);
-    const other = swarm.names.filter((name) => !side.includes(name));
-    swarm.sim.network.partition([side, other]);
-    swarm.markNetwork(false);
-    swarm.sim.at(swarm.dice.below(20_000), () => {
-      swarm.sim.network.partition([]);
-      swarm.markNetwork(true);
-    });
-  },
-  narrow: (swarm) => {
-    const node = swarm.victim();
-    if (node !== undefined) swarm.sim.network.setBandwidth(node.name, 20_000 + swarm.dice.below(100_000));
-  },
-  updates: (swarm) => {
-    for (let i = 0; i < 3; i++) swarm.victim()?.updateMeta(swarm.nextUpdate());
-  },
-  broadcasts: (swarm) => {
-    for (let i = 0; i < 5; i++) swarm.victim()?.broadcast(swarm.nextUpdate());
-  },
-};
