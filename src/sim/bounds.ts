@@ -16,8 +16,8 @@ export function suspicionBoundMs(config: Config, members: number): number {
 }
 
 /**
- * News is everywhere after so long: gossiped until every holder has sent it as often as its transmit limit says (M-130),
- * one datagram a tick to each target, and then compared by whoever missed it (ARCHITECTURE 5.11).
+ * News is everywhere after so long: gossiped until every holder has sent it as often as its transmit limit says
+ * (M-130), one datagram a tick to each target, and then compared by whoever missed it (ARCHITECTURE 5.11).
  */
 export function spreadBoundMs(config: Config, members: number): number {
   const { gossipIntervalMs, retransmitMult, probeIntervalMs, digestSyncIntervalMs } = config;
@@ -31,8 +31,9 @@ export function refutationBoundMs(config: Config, members: number): number {
 }
 
 /**
- * After faults that lasted so long, all views are equal: whoever is gone is probed within one sweep and suspected for as
- * long as can be, meanwhile the parts find each other (ARCHITECTURE 5.12), and what they say of each other is refuted.
+ * After faults that lasted so long, all views are equal: whoever is gone is probed within one sweep and suspected for
+ * as long as can be, meanwhile the parts find each other (ARCHITECTURE 5.12), and what they say of each other is
+ * refuted.
  */
 export function healBoundMs(config: Config, members: number, faultyMs: number): number {
   const judgedMs = members * config.probeIntervalMs + suspicionBoundMs(config, members);
