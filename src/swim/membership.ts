@@ -165,6 +165,11 @@ export class Membership {
     this.#roster.become(subject, MemberState.dead, incarnation, nowMs);
   }
 
+  /** Others have judged a suspect already. Whether that is new to us. */
+  hasten(nowMs: number, subject: MemberHandle): boolean {
+    return this.#verdicts.hasten(nowMs, subject);
+  }
+
   /** Turns suspicions that ran out by `drainedThroughMs` into deaths (M-118). */
   advance(nowMs: number, drainedThroughMs: number): void {
     for (const subject of this.#verdicts.due(nowMs, drainedThroughMs)) {

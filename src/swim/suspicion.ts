@@ -33,7 +33,8 @@ export interface Suspicion {
   extraMs: number;
   readonly minMs: number;
   readonly maxMs: number;
-  readonly expected: number;
+  /** Confirmations that bring it down to its minimum; 0: it is there. */
+  expected: number;
 }
 
 /** All running suspicions, with the earliest expiry at hand. */
@@ -63,6 +64,15 @@ export class Suspicions {
     if (suspicion === undefined || accuser === 0 || suspicion.accusers.has(accuser)) return false;
     if (confirmationsOf(suspicion) >= suspicion.expected) return false;
     suspicion.accusers.add(accuser);
+    this.#earliestHeardMs = Math.min(this.#earliestHeardMs, expiryHeardMs(suspicion));
+    return true;
+  }
+
+  /** Brings a suspicion down to its minimum; whether it still expected confirmations. */
+  hasten(member: MemberHandle): boolean {
+    const suspicion = this.#byMember.get(member);
+    if (suspicion === undefined || suspicion.expected === 0) return false;
+    suspicion.expected = 0;
     this.#earliestHeardMs = Math.min(this.#earliestHeardMs, expiryHeardMs(suspicion));
     return true;
   }

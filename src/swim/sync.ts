@@ -155,7 +155,15 @@ export class Sync {
     } else {
       const accusation = { subject, from: peer, incarnation, evidence: Evidence.hearsay, ringIndex: -1 };
       this.#membership.handleSuspect(nowMs, accusation);
+      if (state === MemberState.dead) this.#lookAtOnce(nowMs, subject, incarnation);
     }
+  }
+
+  /** The peer has waited for a refutation already: we look ourselves, and wait no longer than after confirmations. */
+  #lookAtOnce(nowMs: number, subject: MemberHandle, incarnation: number): void {
+    const roster = this.#roster;
+    if (this.#asked >= mostAsked || !roster.has(subject) || roster.incarnationOf(subject) !== incarnation) return;
+    if (roster.stateOf(subject) === MemberState.suspect && this.#membership.hasten(nowMs, subject)) this.#asked++;
   }
 }
 

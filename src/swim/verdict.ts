@@ -50,6 +50,13 @@ export class Verdicts {
     if (from === self && this.#isShort) this.#accuseToItsFace(nowMs, subject);
   }
 
+  /** Gives a suspect no more than the shortest time, and asks it. Whether it had more. */
+  hasten(nowMs: number, subject: MemberHandle): boolean {
+    if (!this.#isShort || !this.#parts.suspicions.hasten(subject)) return false;
+    this.#accuseToItsFace(nowMs, subject);
+    return true;
+  }
+
   /** Whose suspicion has run out by `drainedThroughMs` and who did not answer when we looked once more. */
   due(nowMs: number, drainedThroughMs: number): MemberHandle[] {
     const { suspicions, hearing } = this.#parts;

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { resolveConfig } from "../../src/config.js";
+import { memberlistRules, resolveConfig } from "../../src/config.js";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
+import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import { ProbeScene } from "../support/probe_scene.js";
-import { Stage } from "../support/recorder.js";
+import { recordOf, Stage } from "../support/recorder.js";
 
 const { timeout } = Evidence;
 const { suspicionMinMs, indirectTimeoutMs, probeTimeoutMinMs } = resolveConfig({ name: "n" });
@@ -144,6 +145,48 @@ describe("an indirect probe with its own time-out", () => {
     expect(scene.accusations).toEqual([]);
     scene.advance(1400);
     expect(scene.accusations.length).toBe(1);
+  });
+});
+
+describe("a death that a state sync tells of", () => {
+  const { suspect, dead } = MemberState;
+  const scene = (): Stage => new Stage({ ...short, probeIntervalMs: 0 }).started().knows(...names);
+
+  it("is asked about at once and believed after the shortest suspicion", () => {
+    const stage = scene();
+    stage.sync("m2", recordOf("m1", { state: dead }));
+    expect(stage.recorder.take("pingAndAccuse")).toMatchObject([{ target: stage.handle("m1"), incarnation: 1 }]);
+    for (const atMs of [1000, 2999, 3000, 3001]) hearsAt(stage, atMs);
+    stage.runTo(3499);
+    expect(stage.view("m1")).toBe("suspect 1");
+    stage.runTo(3500);
+    expect(stage.view("m1")).toBe("dead 1");
+  });
+
+  it("hastens a suspicion that runs, once", () => {
+    const stage = scene();
+    stage.suspect("m1", "m3");
+    stage.recorder.take();
+    const slow = stage.swim.nextVerdict(stage.nowMs) ?? 0;
+    for (const peer of ["m2", "m4"]) stage.sync(peer, recordOf("m1", { state: dead }));
+    expect(stage.recorder.take("pingAndAccuse").length).toBe(1);
+    stage.swim.handleHeard(stage.nowMs);
+    expect(stage.swim.nextVerdict(stage.nowMs)).toBe(slow - 5 * suspicionMinMs);
+  });
+
+  it("is no more than a suspicion when it is one, of another incarnation, or one of many", () => {
+    const stage = scene();
+    stage.sync("m2", recordOf("m1", { state: suspect }), recordOf("m3", { state: dead, incarnation: 0 }));
+    expect(stage.recorder.take("pingAndAccuse")).toEqual([]);
+    const crowd = Array.from({ length: 40 }, (_, i) => `c${i}`);
+    stage.knows(...crowd).sync("m2", ...crowd.map((name) => recordOf(name, { state: dead })));
+    expect(stage.recorder.take("pingAndAccuse").length).toBe(16);
+  });
+
+  it("is waited for as long as ever under memberlist's rules", () => {
+    const stage = new Stage({ ...memberlistRules, pushPullIntervalMs: 0 }).started().knows(...names);
+    stage.sync("m2", recordOf("m1", { state: dead }));
+    expect(stage.recorder.take("pingAndAccuse")).toEqual([]);
   });
 });
 
