@@ -10,8 +10,8 @@ import {
   measureSteady,
   measureStorm,
 } from "../sim/measure.js";
-import { runSwarm, type SwarmResult } from "../sim/swarm.js";
 import { mixHashes } from "../sim/trace.js";
+import { reportSwarm } from "./sim_swarm.js";
 import { parseCount, parseFlags, UsageError } from "./usage.js";
 
 const measures: Record<string, (options: MeasureOptions) => Measured> = {
@@ -37,6 +37,7 @@ export async function runSim(args: string[]): Promise<number> {
     nodes: { type: "string", default: "50" },
     seed: { type: "string", default: "1" },
     runs: { type: "string", default: "1" },
+    jobs: { type: "string", default: "1" },
     loss: { type: "string", default: "0" },
     json: { type: "boolean", default: false },
   });
@@ -47,6 +48,7 @@ export async function runSim(args: string[]): Promise<number> {
   const nodes = parseCount("nodes", flags.nodes, 2, 20_000);
   const seed = parseCount("seed", flags.seed, 0, Number.MAX_SAFE_INTEGER);
   const runs = parseCount("runs", flags.runs, 1, 1_000_000);
+  const jobs = parseCount("jobs", flags.jobs, 1, 256);
   const lossRate = parseCount("loss", flags.loss, 0, 99) / 100;
   const measure = measures[scenario];
   const experiment = experiments.get(scenario);
@@ -54,47 +56,9 @@ export async function runSim(args: string[]): Promise<number> {
     ? reportMeasures(measure, { nodes, seed, lossRate }, runs)
     : experiment
       ? reportExperiment(experiment, { size: "quick", nodes, seed, runs })
-      : reportSwarm(nodes, seed, runs);
+      : await reportSwarm({ nodes, seed, runs, jobs });
   if (flags.json) console.log(JSON.stringify({ scenario, nodes, seed, runs, ...report }));
   return report.violations === 0 ? 0 : 1;
-}
-
-/** Every run has the next seed. */
-function reportSwarm(nodes: number, firstSeed: number, runs: number): Report {
-  let violations = 0;
-  let falseFailures = 0;
-  const failedSeeds: number[] = [];
-  const healMs: number[] = [];
-  const hashes: string[] = [];
-  for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
-    const result = runSwarm(seed, nodes);
-    violations += result.found;
-    falseFailures += result.falseFailures;
-    hashes.push(result.traceHash);
-    if (result.healMs !== null) healMs.push(result.healMs);
-    if (result.found > 0) {
-      failedSeeds.push(seed);
-      describeViolations(result);
-    }
-    if (runs <= 20 || (seed - firstSeed + 1) % 50 === 0) console.log(describeRun(result, seed - firstSeed + 1, runs));
-  }
-  console.log(
-    `${runs} runs of ${nodes} nodes: ${violations} violations, seeds with one: ${failedSeeds.join(", ") || "none"}`,
-  );
-  const slowestHealMs = Math.round(healMs.reduce((most, ms) => Math.max(most, ms), 0));
-  return { violations, failedSeeds, falseFailures, slowestHealMs, traceHash: mixHashes(hashes) };
-}
-
-function describeRun({ seed, faults, found, healMs, datagrams, traceHash }: SwarmResult, done: number, runs: number) {
-  const healed = healMs === null ? "never agreed again" : `agreed ${(healMs / 1000).toFixed(1)} s after the healing`;
-  const counts = `${found} violations, ${healed}, ${datagrams} datagrams`;
-  return `${done}/${runs} seed ${seed}: ${counts}, ${traceHash} (${faults})`;
-}
-
-function describeViolations({ seed, violations }: SwarmResult): void {
-  for (const { atMs, rule, text } of violations.slice(0, 5)) {
-    console.log(`  seed ${seed}, ${(atMs / 1000).toFixed(3)} s, ${rule}: ${text}`);
-  }
 }
 
 function reportMeasures(measure: (options: MeasureOptions) => Measured, options: MeasureOptions, runs: number): Report {

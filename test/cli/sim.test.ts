@@ -8,9 +8,9 @@ function run(...args: string[]) {
 }
 
 describe("tattler sim", () => {
-  it("lives random lives, finds nothing, and is the same in another process", () => {
+  it("lives random lives, finds nothing, and is the same in another process and in threads", () => {
     const args = ["--scenario", "swarm", "--nodes", "12", "--seed", "5", "--runs", "2", "--json"];
-    const [first, again] = [run(...args), run(...args)];
+    const [first, again] = [run(...args), run(...args, "--jobs", "2")];
     expect([first.status, first.stderr]).toEqual([0, ""]);
     expect(JSON.parse(first.last)).toMatchObject({ scenario: "swarm", nodes: 12, seed: 5, runs: 2, violations: 0 });
     expect(JSON.parse(first.last).traceHash).toMatch(/^[0-9a-f]{16}$/);
@@ -37,6 +37,7 @@ describe("tattler sim", () => {
     [["--scenario", "tea"], /no scenario tea.*swarm, steady/],
     [["--nodes", "1"], /--nodes 1 is not a whole number.*from 2/],
     [["--runs", "few"], /--runs few/],
+    [["--jobs", "0"], /--jobs 0 is not a whole number.*from 1/],
   ])("refuses %j", (args, problem) => {
     const { status, stderr } = run(...args);
     expect([status, stderr]).toEqual([2, expect.stringMatching(problem)]);
