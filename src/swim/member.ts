@@ -59,3 +59,9 @@ export function stateOfClaim(claim: Claim): MemberState {
       return claim satisfies never;
   }
 }
+
+/** No metadata is the same as empty metadata. */
+export function isSameMeta(known: Uint8Array, given: Uint8Array | null): boolean {
+  if (given === null) return known.length === 0;
+  return known.length === given.length && known.every((byte, i) => byte === given[i]);
+}

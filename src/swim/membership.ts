@@ -13,6 +13,7 @@ import {
   aliveJump,
   Claim,
   incarnationDistance,
+  isSameMeta,
   nextIncarnation,
   refutationJump,
   stateOfClaim,
@@ -253,7 +254,7 @@ export class Membership {
   #takeDetails(subject: MemberHandle, alive: AliveView): boolean {
     const meta = alive.meta();
     const versions = alive.versions();
-    if (isSame(this.#roster.metaOf(subject), meta) && this.#roster.versionsOf(subject) === versions) return false;
+    if (isSameMeta(this.#roster.metaOf(subject), meta) && this.#roster.versionsOf(subject) === versions) return false;
     this.#roster.setMeta(subject, meta);
     this.#roster.setVersions(subject, versions);
     return true;
@@ -279,7 +280,7 @@ export class Membership {
     if (ahead < 0 || ahead > aliveJump) return;
     const versions = alive.versions();
     const isOurs = versions === unknownVersions || versions === this.#self.versions;
-    if (ahead === 0 && isOurs && isSame(this.#self.meta, alive.meta())) return;
+    if (ahead === 0 && isOurs && isSameMeta(this.#self.meta, alive.meta())) return;
     this.#raiseIncarnation(nowMs, incarnation, true);
   }
 
@@ -393,9 +394,4 @@ export interface MembershipParts {
   readonly effects: Effects;
   readonly nextSeq: () => number;
   readonly urgent: UrgentLane;
-}
-
-function isSame(known: Uint8Array, given: Uint8Array | null): boolean {
-  if (given === null) return known.length === 0;
-  return known.length === given.length && known.every((byte, i) => byte === given[i]);
 }
