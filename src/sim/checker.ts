@@ -1,4 +1,7 @@
+import type { ObservedChange } from "../swim/observer.js";
+import { Counter } from "../wire/generated/wire/counter.js";
 import type { SimNode } from "./node.js";
+import { backwardStep } from "./precedence.js";
 import type { SimEvent, Simulation } from "./simulation.js";
 
 /** A promise that was broken. */
@@ -16,6 +19,8 @@ interface Story {
 }
 
 export interface CheckerOptions {
+  /** How many there are at most. */
+  readonly members: number;
   /** Since when a member has been running as it should in a network that lets refutations through; null: it is not. */
   readonly healthySinceMs: (name: string) => number | null;
   /** Healthy for so long, a member should have refuted what was said of it before. */
@@ -38,6 +43,7 @@ export class Checker {
   readonly #options: CheckerOptions;
   readonly #stories = new Map<string, Map<string, Story>>();
   readonly #got = new Map<string, Set<string>>();
+  readonly #changes = new Map<string, Map<string, ObservedChange>>();
   /** `node member` of every false death that stands, and since when. */
   readonly #falseDeaths = new Map<string, number>();
 
@@ -56,8 +62,18 @@ export class Checker {
     story.changedAtMs = event.atMs;
   }
 
+  /** To be called for every change of a state. */
+  handleState(node: string, member: string, change: ObservedChange): void {
+    let changes = this.#changes.get(node);
+    if (changes === undefined) this.#changes.set(node, (changes = new Map()));
+    const wrong = backwardStep(changes.get(member), change);
+    if (wrong !== null) this.#report("precedence", `${node}: ${member} ${wrong}`);
+    changes.set(member, change);
+  }
+
   /** A node of this name starts: it has been told nothing. */
   forget(name: string): void {
+    this.#changes.delete(name);
     this.#stories.delete(name);
     this.#got.delete(name);
     for (const pair of this.#falseDeaths.keys()) if (pair.startsWith(`${name} `)) this.#falseDeaths.delete(pair);
@@ -181,6 +197,11 @@ export class Checker {
     if (endpoint.messageDepth() > config.queueRecords) {
       this.#report("bounds", `${node.name}'s queue has too many messages`);
     }
+    const { members } = this.#options;
+    if (node.swim.roster.size > members) this.#report("bounds", `${node.name} knows more members than there ever were`);
+    const mostSends = config.retransmitMult * Math.ceil(Math.log10(members + 1)) + config.urgentFanout;
+    const [queued, sent] = [node.counter(Counter.recordsQueued), node.counter(Counter.recordsSent)];
+    if (sent > queued * mostSends) this.#report("budget", `${node.name} sent ${sent} records, ${queued} were queued`);
   }
 
   #storyOf(node: string, about: string): Story {

@@ -7,11 +7,14 @@ import { versionsOfConfig } from "../io/versions.js";
 import type { Random } from "../random.js";
 import type { Datagrams } from "../swim/effects.js";
 import type { EventKind, MemberEvent } from "../swim/events.js";
+import type { ObservedChange } from "../swim/observer.js";
 import { Swim } from "../swim/swim.js";
 import type { AddressHandle, Endpoint, Hub, MemberHandle } from "../wire/addon.js";
+import type { Counter } from "../wire/generated/wire/counter.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { RingReader } from "../wire/receive.js";
 import { SimHost, type Stall } from "./host.js";
+import { StateObserver } from "./precedence.js";
 
 /** An event of a node, or a message to its user. `about` is the member, or who sent the message. */
 export type Told =
@@ -24,6 +27,7 @@ export interface SimNodeParts {
   readonly endpoint: Endpoint;
   readonly self: MemberHandle;
   readonly address: AddressHandle;
+  readonly counters: BigUint64Array;
   readonly random: Random;
   readonly hasBuddy: boolean;
 }
@@ -36,6 +40,7 @@ export interface SimNodeWorld {
   reconcile(to: AddressHandle): void;
   ping(to: AddressHandle, target: string, seq: number, timeoutMs: number): void;
   nodeNamed(name: string): SimNode | undefined;
+  readonly became: ((member: MemberHandle, change: ObservedChange) => void) | undefined;
   tell(event: Told): void;
   close(refuses: boolean): void;
   stall(state: Stall): void;
@@ -55,15 +60,17 @@ export class SimNode implements Receiver, Scheduled {
   readonly payloads: Payloads;
   readonly host = new SimHost();
   readonly #hub: Hub;
+  readonly #counters: BigUint64Array;
   readonly #world: SimNodeWorld;
 
   constructor(parts: SimNodeParts, world: SimNodeWorld) {
-    const { config, hub, endpoint, self, address, random, hasBuddy } = parts;
+    const { config, hub, endpoint, self, address, counters, random, hasBuddy } = parts;
     this.config = config;
     this.endpoint = endpoint;
     this.self = self;
     this.address = address;
     this.#hub = hub;
+    this.#counters = counters;
     this.#world = world;
     this.payloads = new Payloads(endpoint, self, random.nextUint32(), config.queueRecords);
     const streams = {
@@ -77,7 +84,8 @@ export class SimNode implements Receiver, Scheduled {
       world.tell({ kind, about: hub.nameOf(member), incarnation });
     };
     const datagrams = hasBuddy ? endpoint : withoutBuddy(endpoint);
-    const effects = { datagrams, broadcasts: endpoint, directory: hub, streams, notify };
+    const observer = world.became && new StateObserver(world.became);
+    const effects = { datagrams, broadcasts: endpoint, directory: hub, streams, notify, observer };
     this.swim = new Swim(
       config,
       { handle: self, address, meta: config.meta, versions: versionsOfConfig(config) },
@@ -140,6 +148,11 @@ export class SimNode implements Receiver, Scheduled {
   /** Alive or suspected members, itself included. */
   get memberCount(): number {
     return this.swim.roster.liveCount;
+  }
+
+  /** What the addon has counted for it. */
+  counter(counter: Counter): number {
+    return Number(this.#counters[counter]);
   }
 
   // --- Receiver

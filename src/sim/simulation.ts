@@ -5,6 +5,7 @@ import { Dispatcher } from "../io/dispatch.js";
 import { type HubMemory, loadAddon, makeKeyring, openHub } from "../io/native.js";
 import { DeadlineHeap, type Scheduled } from "../io/scheduler.js";
 import { Random } from "../random.js";
+import type { ObservedChange } from "../swim/observer.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { writeMappedIpv4 } from "../wire/ip.js";
 import { RingReader } from "../wire/receive.js";
@@ -21,6 +22,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** Told every event of every node, in order. May call the nodes. */
   readonly observe?: (event: SimEvent) => void;
+  /** Told of every change of a member's state at a node, whether its user is told or not. Must not call the nodes. */
+  readonly observeState?: (node: string, member: string, change: ObservedChange) => void;
 }
 
 export interface OpenOptions {
@@ -54,6 +57,7 @@ export class Simulation {
   datagrams = 0;
   bytes = 0;
   readonly #observe: (event: SimEvent) => void;
+  readonly #observeState: SimulationOptions["observeState"];
   readonly #memory: HubMemory;
   readonly #reader: RingReader;
   readonly #dispatcher: Dispatcher;
@@ -75,11 +79,12 @@ export class Simulation {
   #isTelling = false;
 
   /** Errors: TATTLER_ADDON_MISSING. */
-  constructor({ seed, observe = () => {} }: SimulationOptions) {
+  constructor({ seed, observe = () => {}, observeState }: SimulationOptions) {
     const addon = loadAddon();
     this.random = new Random(seed);
     this.network = new Network(this.random.child());
     this.#observe = observe;
+    this.#observeState = observeState;
     this.#memory = openHub(addon, "manual", () => {});
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
     this.#dispatcher = new Dispatcher(this.#memory.hub);
@@ -121,13 +126,16 @@ export class Simulation {
     const keyring = makeKeyring(config.keys);
     const endpoint = hub.open({ ...config, ip: new Uint8Array(16), port, self, keyring, pingsPerSecond: 0 });
     const hasBuddy = how.buddy !== false;
-    const parts = { config, hub, endpoint, self, address, random: this.random.child(), hasBuddy };
+    const counters = this.#countersOf(endpoint.index);
+    const parts = { config, hub, endpoint, self, address, counters, random: this.random.child(), hasBuddy };
+    const watch = this.#observeState;
     const node: SimNode = new SimNode(parts, {
       perform: (work) => this.#perform(node, work),
       sync: (to) => this.#exchanges.sync(node, to),
       reconcile: (to) => this.#exchanges.reconcile(node, to),
       ping: (to, target, seq, timeoutMs) => this.#exchanges.ping(node, to, target, seq, timeoutMs),
       nodeNamed: (wanted) => this.#byName.get(wanted),
+      became: watch && ((member, change) => watch(name, hub.nameOf(member), change)),
       tell: (event) => this.#events.push({ atMs: this.#nowMs, node: name, ...event }),
       close: (refuses) => this.#close(node, refuses),
       stall: (state) => node.host.stall(state, this.#nowMs),
@@ -162,6 +170,11 @@ export class Simulation {
   /** Does something at a later time, in order with everything else. */
   at(delayMs: number, work: () => void): void {
     this.#later(delayMs, work);
+  }
+
+  /** Names that something still holds on to when all nodes are closed: nothing should. */
+  leftovers(): string[] {
+    return [...this.#addresses.keys()].filter((name) => this.#memory.hub.find(name) !== 0);
   }
 
   /** Ends everything. Idempotent. */
@@ -328,6 +341,12 @@ export class Simulation {
     writeMappedIpv4(firstIp + ++this.#usedIps, ip);
     this.#addresses.set(name, (address = hub.internAddress(ip, port)));
     return address;
+  }
+
+  #countersOf(endpoint: number): BigUint64Array {
+    const { counters } = this.#memory;
+    const { countersPerEndpoint } = loadAddon().layout;
+    return counters.subarray(endpoint * countersPerEndpoint, (endpoint + 1) * countersPerEndpoint);
   }
 
   #close(node: SimNode, refuses: boolean): void {

@@ -60,7 +60,11 @@ export class Swarm {
     this.#seed = seed;
     this.dice = new Random(seed);
     this.names = Array.from({ length: count }, (_, i) => `n${i}`);
-    this.sim = new Simulation({ seed, observe: (event) => this.#checker.handleEvent(event) });
+    this.sim = new Simulation({
+      seed,
+      observe: (event) => this.#checker.handleEvent(event),
+      observeState: (...given) => this.#checker.handleState(...given),
+    });
     this.#options = { retransmitMult: 4 + this.dice.below(3), stallToleranceMs: this.dice.below(2) * 5000 };
     const config = resolveConfig({ ...this.#options, name: "n0" });
     const refutationMs = refutationBoundMs(config, count);
@@ -68,6 +72,7 @@ export class Swarm {
     const graceMs = suspicionBoundMs(config, count) + refutationMs;
     this.#boundMs = aftermathMs + healBoundMs(config, count, safetyMs);
     this.#checker = new Checker(this.sim, {
+      members: count,
       healthySinceMs: (name) => this.#healthySinceMs(name),
       graceMs,
       refutationMs,
@@ -79,6 +84,7 @@ export class Swarm {
     this.#form();
     this.#suffer(faults);
     const healMs = this.#heal();
+    this.#end();
     const { violations, found, falseFailures } = this.#checker;
     const { trace, datagrams, nowMs } = this.sim;
     return {
@@ -138,6 +144,12 @@ export class Swarm {
     if (!agreed) this.#checker.report("liveness", this.#checker.disagreements().slice(0, 3).join("; "));
     this.#checker.check();
     return agreed ? this.sim.nowMs - healedAtMs : null;
+  }
+
+  #end(): void {
+    for (const node of this.sim.nodes) node.close();
+    const held = this.sim.leftovers();
+    if (held.length > 0) this.#checker.report("leak", `${held.slice(0, 3)} are held although every node is closed`);
   }
 
   // --- what actions do
