@@ -5,9 +5,14 @@ import type { Roster } from "./roster.js";
 
 /**
  * Different digests in a row before views are compared (EXPERIMENTS F): news on its way makes them differ for a moment
- * all the time. Until we first agreed with somebody one is enough: we have just joined, and know little.
+ * all the time. Until we first agreed with some others one is enough: we have just joined, and know little.
  */
 const differencesInARow = 4;
+/**
+ * Who shares our ignorance agrees with us, and a neighbour on the rings says so every second: each agrees but once
+ * with the view that we have, and only more than so many prove that it is everybody's.
+ */
+const twins = 3;
 /**
  * Who has more to do than time for it, as in a process of many nodes that all join, leaves the news to gossip, which is
  * cheaper a record: the pause between two comparisons grows with the square of the lateness of our ticks over this.
@@ -33,6 +38,8 @@ export class Reconciler {
   readonly #parts: ReconcileParts;
   #differences = 0;
   #hasAgreed = false;
+  /** Who has agreed since our view last changed. */
+  readonly #agreed = new Set<MemberHandle>();
   #startedAtMs = Number.NEGATIVE_INFINITY;
   #lagMs = 0;
   #changedAtMs = 0;
@@ -50,11 +57,7 @@ export class Reconciler {
     const { self, digest, roster, streams } = this.#parts;
     if (this.#intervalMs === 0 || from === self || !roster.isLive(from)) return;
     this.#noteChange(nowMs);
-    if (digest.equals(low, high)) {
-      this.#hasAgreed = true;
-      this.#differences = 0;
-      return;
-    }
+    if (digest.equals(low, high)) return this.#handleAgreement(from);
     this.#differences++;
     if (
       this.#differences < (this.#hasAgreed ? differencesInARow : 1) ||
@@ -72,12 +75,22 @@ export class Reconciler {
     this.#lagMs = Math.max(lagMs, this.#lagMs * lagDecay);
   }
 
+  #handleAgreement(from: MemberHandle): void {
+    if (this.#agreed.has(from)) return;
+    this.#differences = 0;
+    this.#agreed.add(from);
+    if (this.#agreed.size <= Math.min(twins, this.#parts.roster.liveCount - 2)) return;
+    this.#hasAgreed = true;
+    this.#agreed.clear();
+  }
+
   /** Changes are seen when pings and acks come, a few times a second. */
   #noteChange(nowMs: number): void {
     const { digest } = this.#parts;
     if (digest.equals(this.#low, this.#high)) return;
     [this.#low, this.#high] = [digest.low, digest.high];
     this.#changedAtMs = nowMs;
+    this.#agreed.clear();
   }
 
   #pauseMs(nowMs: number): number {

@@ -99,18 +99,47 @@ describe("a comparison of views", () => {
     return stage.recorder.take("reconcile").length > 0;
   }
 
-  it("begins at the first difference until somebody agreed, then at the fourth in a row", () => {
+  it("begins at the first difference until four others agreed, then at the fourth in a row", () => {
     const stage = ready();
-    expect(hears(stage, "m1", true)).toBe(true);
-    stage.nowMs += 1000;
-    expect(hears(stage, "m1", false)).toBe(false);
+    for (const name of ["m1", "m2", "m3", "m3"]) {
+      expect(hears(stage, name, false)).toBe(false);
+      expect(hears(stage, name, true)).toBe(true);
+      stage.nowMs += 1000;
+    }
+    expect(hears(stage, "m4", false)).toBe(false);
     const differences = ["m1", "m2", "m3", "m4"].map((name) => hears(stage, name, true));
     expect(differences).toEqual([false, false, false, true]);
     stage.nowMs += 1000;
     for (const name of ["m1", "m2", "m3"]) hears(stage, name, true);
     hears(stage, "m5", false);
     expect(["m1", "m2", "m3", "m4"].map((name) => hears(stage, name, true))).toEqual([false, false, false, true]);
-    expect(stage.swim.stats().reconciliations).toBe(3);
+    expect(stage.swim.stats().reconciliations).toBe(6);
+  });
+
+  it("needs the agreement of all others where they are fewer", () => {
+    const stage = new Stage(quiet).started().knows("m1", "m2");
+    stage.swim.flush(stage.nowMs);
+    hears(stage, "m1", false);
+    expect(hears(stage, "m1", true)).toBe(true);
+    stage.nowMs += 1000;
+    hears(stage, "m2", false);
+    expect(hears(stage, "m1", true)).toBe(false);
+  });
+
+  it("is not put off by the few who share our ignorance and say so every second", () => {
+    const stage = ready();
+    for (const name of ["m1", "m2", "m3", "m4"]) hears(stage, name, false);
+    const asked: boolean[] = [];
+    for (const stranger of ["m5", "m6", "m7", "m8", "m9", "m1"]) {
+      for (const twin of ["m2", "m3", "m4"]) hears(stage, twin, false);
+      asked.push(hears(stage, stranger, true));
+    }
+    expect(asked).toEqual([false, false, false, true, false, false]);
+    // What has changed meanwhile is another view, with which they agree anew.
+    stage.nowMs += 1000;
+    stage.alive("m20");
+    stage.swim.flush(stage.nowMs);
+    for (let i = 0; i < 9; i++) expect(hears(stage, i % 3 === 0 ? `m${2 + i / 3}` : "m5", i % 3 > 0)).toBe(false);
   });
 
   it("is begun with a live member only, at most once an interval, and never when turned off", () => {
@@ -151,7 +180,7 @@ describe("a comparison of views", () => {
     expect(hears(stage, "m1", true)).toBe(true);
     stage.alive("m20");
     stage.swim.flush(stage.nowMs);
-    hears(stage, "m2", false);
+    for (const name of ["m2", "m6", "m7", "m8"]) hears(stage, name, false);
     const lateAfter = (afterMs: number, from: string): boolean => {
       stage.nowMs += afterMs;
       stage.swim.advance(stage.nowMs, stage.nowMs);
