@@ -19,6 +19,7 @@ import {
   stateOfClaim,
   supersedes,
 } from "./member.js";
+import { News } from "./news.js";
 import { Seen, unheardOf } from "./observer.js";
 import type { Roster } from "./roster.js";
 import type { RoundTrips } from "./rtt.js";
@@ -30,6 +31,7 @@ export interface MembershipConfig extends VerdictConfig {
   readonly deadReclaimMs: number;
   readonly metaMaxBytes: number;
   readonly refusedConfirmations: number;
+  readonly digestSyncIntervalMs: number;
 }
 
 /** An accusation, or a farewell when `from` is the subject itself. */
@@ -68,8 +70,8 @@ export class Membership {
   readonly #urgent: UrgentLane;
   readonly #effects: Effects;
   readonly #seen: Seen;
+  readonly #news: News;
   readonly #refused = new RefusedEvidence();
-  #announcedSize = -1;
 
   constructor(config: MembershipConfig, self: Self, parts: MembershipParts) {
     this.#config = config;
@@ -81,6 +83,7 @@ export class Membership {
     this.#urgent = parts.urgent;
     this.#effects = parts.effects;
     this.#seen = new Seen(parts);
+    this.#news = new News(config.digestSyncIntervalMs > 0, parts);
     this.gate = new Gate(config.metaMaxBytes, self, parts.effects);
   }
 
@@ -91,7 +94,7 @@ export class Membership {
     this.#roster.setMeta(handle, meta);
     this.#roster.setVersions(handle, versions);
     this.#announceSelf(false);
-    this.#announceSize();
+    this.#news.announceSize();
   }
 
   updateMeta(nowMs: number, meta: Uint8Array): void {
@@ -142,8 +145,8 @@ export class Membership {
     this.#suspicions.end(subject);
     this.#roster.become(subject, stateOfClaim(claim), incarnation, nowMs);
     this.#seen.state(nowMs, before, subject, from, accusation.evidence);
-    this.#spread(accusation, Claim.death, before <= MemberState.suspect);
-    this.#announceSize();
+    this.#news.spreadDeath(accusation, before <= MemberState.suspect);
+    this.#news.announceSize();
     if (before === stateOfClaim(claim) || this.#roster.isHearsay(subject)) return;
     if (claim === Claim.farewell) return this.#notify(EventKind.leave, subject, 0, Evidence.farewell);
     // It had come back, which we missed: one who left does not fail.
@@ -195,7 +198,7 @@ export class Membership {
     this.#seen.state(nowMs, before, handle, handle, Evidence.farewell);
     this.#effects.broadcasts.queueDeath(handle, handle, incarnation, Evidence.farewell, true);
     this.#urgent.noteNews();
-    this.#announceSize();
+    this.#news.announceSize();
   }
 
   #admit(nowMs: number, address: AddressHandle, incarnation: number, alive: AliveView, state: MemberState): void {
@@ -208,8 +211,8 @@ export class Membership {
       this.#seen.state(nowMs, unheardOf, member, 0, Evidence.hearsay);
       if (state !== MemberState.alive) this.#roster.noteHearsay(member);
       else {
-        this.#announceSize();
-        this.#spreadAlive(member, alive, false);
+        this.#news.announceSize();
+        this.#news.spreadAlive(member, alive, false);
         this.#notify(EventKind.join, member, 0, Evidence.timeout);
       }
     }
@@ -239,8 +242,8 @@ export class Membership {
     this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
     this.#seen.state(nowMs, before, subject, 0, Evidence.hearsay);
     const changed = this.#takeDetails(subject, alive);
-    this.#spreadAlive(subject, alive, before === MemberState.suspect || before === MemberState.dead);
-    this.#announceSize();
+    this.#news.spreadAlive(subject, alive, before === MemberState.suspect || before === MemberState.dead);
+    this.#news.announceSize();
     const kind = eventOfAlive(told, changed);
     if (kind !== null) this.#notify(kind, subject, 0, Evidence.timeout);
   }
@@ -317,8 +320,8 @@ export class Membership {
     this.#seen.state(nowMs, before, subject, from, accusation.evidence);
     this.#seen.suspicion(nowMs, accusation);
     this.suspicionsRaised++;
-    this.#spread(accusation, Claim.suspect);
-    this.#announceSize();
+    this.#news.spreadSuspicion(accusation);
+    this.#news.announceSize();
     const back = eventOfAlive(told, false);
     if (back !== null) this.#notify(back, subject, 0, accusation.evidence);
     this.#notify(EventKind.suspect, subject, from, accusation.evidence);
@@ -335,13 +338,13 @@ export class Membership {
       this.#suspicions.end(subject);
       this.#verdicts.startSuspicion(nowMs, subject, from);
       this.#seen.suspicion(nowMs, accusation);
-      return this.#spread(accusation, Claim.suspect);
+      return this.#news.spreadSuspicion(accusation);
     }
     // Hearsay of a state sync is somebody's summary, not an observation of its own (E-11).
     const isNew = accusation.evidence !== Evidence.hearsay && this.#suspicions.confirm(subject, from);
     if (!isNew) return;
     this.#seen.suspicion(nowMs, accusation);
-    this.#spread(accusation, Claim.suspect); // M-117
+    this.#news.spreadSuspicion(accusation); // M-117
   }
 
   /** Enough independent observers of a refusal: the process is gone, and its host says so (ARCHITECTURE 5.7). */
@@ -354,30 +357,6 @@ export class Membership {
     if (observers < Math.min(refusedConfirmations, Math.max(1, this.#roster.liveCount - 1))) return;
     const evidence = Evidence.refused;
     this.handleDeath(nowMs, { subject, from: this.#self.handle, incarnation, evidence, ringIndex: -1 });
-  }
-
-  #spread(accusation: Accusation, claim: Claim, isUrgent = false): void {
-    const { subject, from, incarnation, evidence, ringIndex } = accusation;
-    const { broadcasts } = this.#effects;
-    if (isUrgent) this.#urgent.noteNews();
-    if (ringIndex >= 0) broadcasts.relay(ringIndex, isUrgent);
-    else if (claim === Claim.suspect) broadcasts.queueSuspect(subject, from, incarnation, evidence);
-    else broadcasts.queueDeath(subject, from, incarnation, evidence, isUrgent);
-  }
-
-  #spreadAlive(member: MemberHandle, alive: AliveView, isUrgent: boolean): void {
-    const { broadcasts } = this.#effects;
-    if (isUrgent) this.#urgent.noteNews();
-    if (alive.ringIndex >= 0) return broadcasts.relay(alive.ringIndex, isUrgent);
-    const incarnation = this.#roster.incarnationOf(member);
-    const address = this.#roster.addressOf(member);
-    broadcasts.queueAlive(member, address, incarnation, alive.meta(), this.#roster.versionsOf(member), isUrgent);
-  }
-
-  #announceSize(): void {
-    if (this.#announcedSize === this.#roster.liveCount) return;
-    this.#announcedSize = this.#roster.liveCount;
-    this.#effects.broadcasts.setClusterSize(this.#announcedSize);
   }
 
   #notify(kind: EventKind, member: MemberHandle, from: MemberHandle, evidence: Evidence): void {

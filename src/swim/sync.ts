@@ -87,7 +87,8 @@ export class Sync {
     this.merged++;
     this.#asked = 0;
     for (const record of records) {
-      if (record.state === MemberState.alive || record.state === MemberState.suspect) this.#mergeLive(nowMs, record);
+      if (record.state === MemberState.alive || record.state === MemberState.suspect)
+        this.#mergeLive(nowMs, peerName, record);
     }
     // Not before: a joiner learns the name of its peer from the peer.
     const peer = this.#directory.find(peerName);
@@ -120,8 +121,8 @@ export class Sync {
   }
 
   /** Whoever is suspected was alive at that incarnation; without this a joiner would not learn of it (E-12). */
-  #mergeLive(nowMs: number, record: MemberRecord): void {
-    const view = new RecordView(record);
+  #mergeLive(nowMs: number, peerName: string, record: MemberRecord): void {
+    const view = new RecordView(record, peerName);
     const known = this.#directory.find(record.name);
     if (record.state === MemberState.suspect && this.#roster.has(known)) return;
     if (this.#contradicts(known, record)) {
@@ -146,7 +147,7 @@ export class Sync {
     const { incarnation, state } = record;
     const isGone = state === MemberState.dead || state === MemberState.left;
     if (isGone && !this.#roster.has(subject)) {
-      this.#membership.admitGone(nowMs, state, new RecordView(record), incarnation);
+      this.#membership.admitGone(nowMs, state, new RecordView(record, ""), incarnation);
     } else if (state === MemberState.dead && this.#roster.stateOf(subject) === MemberState.dead) {
       this.#membership.raiseDead(nowMs, subject, incarnation);
     } else if (state === MemberState.left) {
@@ -170,10 +171,12 @@ export class Sync {
 /** Lets a record of a sync be handled like one in the receive ring. */
 class RecordView implements AliveView {
   readonly ringIndex = -1;
+  readonly isHearsay: boolean;
   readonly #record: MemberRecord;
 
-  constructor(record: MemberRecord) {
+  constructor(record: MemberRecord, peerName: string) {
     this.#record = record;
+    this.isHearsay = record.name !== peerName;
   }
 
   name(): string {

@@ -136,6 +136,8 @@ export class RingReader implements AliveView {
 
   // AliveView
 
+  readonly isHearsay = false;
+
   name(): string {
     return this.#alive.__init(this.#offset, this.#buffer).name() as string;
   }

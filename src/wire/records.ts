@@ -18,6 +18,8 @@ export interface MemberRecord {
 export interface AliveView {
   /** For Broadcasts.relay. */
   readonly ringIndex: number;
+  /** Told in a state sync by somebody else than the member itself. */
+  readonly isHearsay: boolean;
   name(): string;
   /** Copies the 16 bytes of IP and returns the port. */
   ip(into: Uint8Array): number;

@@ -2,6 +2,8 @@ import type { AliveView, MemberRecord } from "../../src/wire/records.js";
 
 /** An alive as the receive ring or a sync would show it. */
 export class FakeAlive implements AliveView {
+  readonly isHearsay = false;
+
   constructor(
     readonly record: MemberRecord,
     readonly ringIndex = -1,

@@ -95,6 +95,16 @@ describe("a merge (M-152, T-040)", () => {
     ]);
   });
 
+  it("leaves to comparisons whom a peer tells of besides itself, but not who refutes", () => {
+    const stage = new Stage({ digestSyncIntervalMs: 1000 }).started().knows("m1");
+    stage.suspect("m1", "m1", 1);
+    stage.recorder.take();
+    stage.sync("peer", recordOf("peer"), recordOf("m2"), recordOf("m3"), recordOf("m1", { incarnation: 2 }));
+    const told = stage.recorder.take("queueAlive").map(({ subject }) => subject);
+    expect(told).toEqual(["peer", "m1"].map((name) => stage.handle(name)));
+    for (const name of ["m2", "m3"]) expect(stage.view(name)).toBe("alive 1");
+  });
+
   it("takes suspicions as the peer's hearsay, which confirms nothing (E-11)", () => {
     const stage = new Stage().started().knows("m1", "m2", "m3", "m4", "m5");
     stage.suspect("m1", "m2");
