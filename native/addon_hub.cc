@@ -259,6 +259,7 @@ Napi::Value HubObject::open(const Napi::CallbackInfo& info) {
   config.queueRecords = static_cast<uint32_t>(sizeOf(given, "queueRecords"));
   config.messageShare = realOf(given, "messageShare");
   config.gossipFeedback = given.Get("gossipFeedback").ToBoolean();
+  if (given.Has("urgentFanout")) config.urgentFanout = static_cast<uint32_t>(sizeOf(given, "urgentFanout"));
   if (env.IsExceptionPending()) return env.Undefined();
   const Bytes networks = bytesOf(given.Get("networks"));
   const auto allow = AllowList::fromFlat(networks);

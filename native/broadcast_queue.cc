@@ -75,14 +75,22 @@ void BroadcastQueue::replace(uint32_t index, Broadcast&& record) {
 void BroadcastQueue::noteUrgent(Broadcast& record) {
   if (urgent_.size() < options_.queueRecords) {
     urgent_.push_back(record.subject);
+    if (options_.urgentFanout > 1) record.flags |= kOnRings;
   } else {
     record.flags &= static_cast<uint8_t>(~kUrgent);
   }
 }
 
 uint16_t BroadcastQueue::firstTier(const Broadcast& record) const {
-  const bool isOrdinary = (record.flags & kKeepsBudget) == 0 && record.kind != RecordClass::message;
+  const bool isOrdinary = (record.flags & (kKeepsBudget | kOnRings)) == 0 && record.kind != RecordClass::message;
   return options_.feedback && isOrdinary ? static_cast<uint16_t>(limit_ / 2) : uint16_t{0};
+}
+
+uint16_t BroadcastQueue::weightOfHearing(const Broadcast& record) const {
+  if ((record.flags & kOnRings) == 0) return 1;
+  const uint32_t others = options_.urgentFanout - 1;
+  const uint32_t forTicks = limit_ - std::min(limit_, options_.urgentFanout);
+  return static_cast<uint16_t>(std::max(1u, (forTicks + others - 1) / others));
 }
 
 std::span<const Broadcast* const> BroadcastQueue::fill(size_t budgetBytes,
@@ -218,8 +226,9 @@ bool BroadcastQueue::noteHeard(MemberHandle subject, RecordClass kind, uint32_t 
   const Broadcast& record = membership_.at(index - 1);
   if (record.kind != kind || record.incarnation != incarnation) return false;
   if (record.flags & kKeepsBudget) return true;
+  const uint16_t weight = weightOfHearing(record);
   membership_.unfile(index - 1);
-  ++membership_.at(index - 1).transmits;
+  membership_.at(index - 1).transmits += weight;
   moveOn(membership_, membership_.runOf(index - 1));
   freeEnded();
   return true;

@@ -5,7 +5,9 @@
 // equal messages the oldest comes first, so that a stream of them cannot keep one waiting for ever.
 // Membership records replace a queued one about the same subject (M-133); messages by their token.
 // With feedback (ARCHITECTURE 5.10) news that does not keep its budget starts with half its transmits
-// behind it, and hearing it from another member counts as one more.
+// behind it, and hearing it from another member counts as one more. What is forwarded along rings
+// starts with none, but each further hearing counts for a predecessor's share of what is left for the
+// ticks: heard from all of them nothing is left, heard from few of them datagrams get lost.
 // Unlike memberlist, messages have a share of every datagram (E-59): see `messageShare`.
 #pragma once
 
@@ -48,6 +50,7 @@ class BroadcastQueue {
     uint32_t queueRecords = 4096;  // per class; the worst are pruned to make room for a new one
     double messageShare = 0.25;
     bool feedback = false;
+    uint32_t urgentFanout = 0;  // rings that urgent news is forwarded along
     // Called once for every record the queue lets go of, to release what it refers to. It must not
     // call back into the queue.
     std::function<void(const Broadcast&)> onFree = {};
@@ -117,6 +120,7 @@ class BroadcastQueue {
   void replace(uint32_t index, Broadcast&& record);
   void noteUrgent(Broadcast& record);
   uint16_t firstTier(const Broadcast& record) const;
+  uint16_t weightOfHearing(const Broadcast& record) const;
   bool takeUrgent(MemberHandle subject, size_t& leftBytes, uint32_t sends);
   void index(const Broadcast& record, uint32_t place);
   void unindex(const Broadcast& record, uint32_t place);

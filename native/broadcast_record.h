@@ -20,6 +20,8 @@ enum class RecordClass : uint8_t { alive, suspect, death, message };
 constexpr uint8_t kKeepsBudget = 1;
 // Waits to be forwarded at once.
 constexpr uint8_t kUrgent = 2;
+// Was or will be forwarded at once, by us and by everybody who hears of it.
+constexpr uint8_t kOnRings = 4;
 
 // Protocol then application, each as lowest, highest and spoken.
 using VersionBytes = std::array<uint8_t, 6>;

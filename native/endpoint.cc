@@ -18,6 +18,7 @@ BroadcastQueue::Options queueOptions(const EndpointConfig& config, Interner& int
   options.queueRecords = config.queueRecords;
   options.messageShare = config.messageShare;
   options.feedback = config.gossipFeedback;
+  options.urgentFanout = config.urgentFanout;
   options.onFree = [&interner](const Broadcast& record) {
     interner.release(record.subject);
     interner.release(record.from);

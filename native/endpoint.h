@@ -29,6 +29,7 @@ struct EndpointConfig {
   uint32_t queueRecords = 4096;
   double messageShare = 0.25;
   bool gossipFeedback = false;
+  uint32_t urgentFanout = 0;
 };
 
 // What the endpoints of a hub share.

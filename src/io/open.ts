@@ -161,9 +161,10 @@ async function openSockets(opening: Opening, port: number): Promise<Sockets> {
 
 function openEndpoint({ config, keyring, ip, self, driver, late }: Opening, port: number): Endpoint {
   const { cluster, stallToleranceMs, pingsPerSecond, datagramBytes } = config;
-  const { retransmitMult, queueRecords, messageShare, gossipFeedback } = config;
+  const { retransmitMult, queueRecords, messageShare, gossipFeedback, urgentFanout } = config;
   const limits = { cluster, stallToleranceMs, pingsPerSecond, datagramBytes };
-  const tuning = { ...limits, retransmitMult, queueRecords, messageShare, gossipFeedback, networks: late.allow?.flat };
+  const queue = { retransmitMult, queueRecords, messageShare, gossipFeedback, urgentFanout };
+  const tuning = { ...limits, ...queue, networks: late.allow?.flat };
   try {
     const endpoint = driver.hub.open({ ip, port, self, keyring, ...tuning });
     endpoint.setEncryption(config.verifyIncoming, config.encryptOutgoing);

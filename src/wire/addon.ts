@@ -89,6 +89,8 @@ export interface EndpointOptions {
   readonly messageShare: number;
   /** Whether news starts with half its transmits, and hearing it counts as one more. Default false. */
   readonly gossipFeedback?: boolean;
+  /** Members that everybody forwards urgent news to at once: heard from as many, it is out. Default 0. */
+  readonly urgentFanout?: number;
   /** Networks that datagrams may come from, 17 bytes each: prefix, and length in bits of 128. Left out: any. */
   readonly networks?: Uint8Array | undefined;
 }

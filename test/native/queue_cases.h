@@ -57,4 +57,18 @@ inline void testFeedbackHalvesWhatMayBeHalved() {
   CHECK(queue.isQueued(3) && queue.fill(1000).size() == 3 && !queue.isQueued(3));
 }
 
+// Limit 16 and four rings: three others, so each hearing counts for four.
+inline void testHearingFromAllPredecessorsEndsUrgentNews() {
+  BroadcastQueue queue({.retransmitMult = 4, .feedback = true, .urgentFanout = 4});
+  queue.setClusterSize(2000);
+  for (MemberHandle subject : {1u, 2u}) queue.push(flagged(RecordClass::death, subject, kUrgent));
+  CHECK(queue.fillUrgent(1000, 4).size() == 2);
+  for (int i = 0; i < 3; ++i) CHECK(queue.isQueued(1) && queue.noteHeard(1, RecordClass::death, 0));
+  CHECK(!queue.isQueued(1));
+  // One of them was lost: four sends are left.
+  for (int i = 0; i < 2; ++i) CHECK(queue.noteHeard(2, RecordClass::death, 0));
+  for (int i = 0; i < 4; ++i) CHECK(queue.fill(1000).size() == 1);
+  CHECK(!queue.isQueued(2));
+}
+
 }  // namespace tattler

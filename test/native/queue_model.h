@@ -44,6 +44,7 @@ class QueueModel {
   size_t most = 0;
   double share = 0;
   bool feedback = false;
+  uint32_t fanout = 0;
   std::vector<Item> items;
   std::vector<uint32_t> urgent;
   std::vector<std::pair<uint32_t, EndReason>> ends;
@@ -52,12 +53,14 @@ class QueueModel {
     if (item.flags & kUrgent) {
       if (urgent.size() < most) {
         urgent.push_back(item.subject);
+        if (fanout > 1) item.flags |= kOnRings;
       } else {
         item.flags &= static_cast<uint8_t>(~kUrgent);
       }
     }
     if (!item.isMessage()) remove(item.subject);
-    if (feedback && !item.isMessage() && !(item.flags & kKeepsBudget)) item.transmits = limit / 2;
+    const bool isWhole = item.isMessage() || (item.flags & (kKeepsBudget | kOnRings));
+    if (feedback && !isWhole) item.transmits = limit / 2;
     prune(item.isMessage(), most - 1);
     item.id = nextId_++;
     items.push_back(item);
@@ -145,6 +148,11 @@ class QueueModel {
       if (item.isMessage() || item.subject != subject) continue;
       if (item.kind != kind || item.incarnation != incarnation) return false;
       if (item.flags & kKeepsBudget) return true;
+      const double left = std::max(0.0, static_cast<double>(limit) - fanout);
+      // settle() adds one.
+      if (item.flags & kOnRings) {
+        item.transmits += static_cast<uint32_t>(std::max(1.0, std::ceil(left / (fanout - 1)))) - 1;
+      }
       item.pick = 1;
       settle();
       return true;
@@ -210,10 +218,12 @@ class QueueModelTest {
                 .queueRecords = seed % 2 ? 40u : 400u,
                 .messageShare = static_cast<double>(seed % 5) / 4,
                 .feedback = seed % 3 == 0,
+                .urgentFanout = static_cast<uint32_t>(seed % 6),
                 .onFree = [this](const Broadcast&) { ++freed_; }}) {
     model_.most = seed % 2 ? 40 : 400;
     model_.share = static_cast<double>(seed % 5) / 4;
     model_.feedback = seed % 3 == 0;
+    model_.fanout = static_cast<uint32_t>(seed % 6);
     model_.limit = queue_.transmitLimit();
   }
 

@@ -376,6 +376,7 @@ int main() {
   testReplaceAndReport();
   testUrgentNewsIsForwardedOnce();
   testFeedbackHalvesWhatMayBeHalved();
+  testHearingFromAllPredecessorsEndsUrgentNews();
   testHeardCountsAsSent();
   testMessageShare();
   testMemoryComesBack();

@@ -31,7 +31,7 @@ describe("the swarm scenario", () => {
   });
 
   it("is the run that is written down here, on every Node and machine", () => {
-    expect(runSwarm(5, 6).traceHash).toBe("37bc6f2c75524841");
+    expect(runSwarm(5, 6).traceHash).toBe("2e882328b2a19a33");
   });
 
   it("partitions into 2 to 5 parts", () => {
