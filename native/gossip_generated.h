@@ -92,35 +92,38 @@ enum Evidence : uint8_t {
   Evidence_hearsay = 2,
   Evidence_farewell = 3,
   Evidence_expired = 4,
+  Evidence_conceded = 5,
   Evidence_MIN = Evidence_timeout,
-  Evidence_MAX = Evidence_expired
+  Evidence_MAX = Evidence_conceded
 };
 
-inline const Evidence (&EnumValuesEvidence())[5] {
+inline const Evidence (&EnumValuesEvidence())[6] {
   static const Evidence values[] = {
     Evidence_timeout,
     Evidence_refused,
     Evidence_hearsay,
     Evidence_farewell,
-    Evidence_expired
+    Evidence_expired,
+    Evidence_conceded
   };
   return values;
 }
 
 inline const char * const *EnumNamesEvidence() {
-  static const char * const names[6] = {
+  static const char * const names[7] = {
     "timeout",
     "refused",
     "hearsay",
     "farewell",
     "expired",
+    "conceded",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameEvidence(Evidence e) {
-  if (::flatbuffers::IsOutRange(e, Evidence_timeout, Evidence_expired)) return "";
+  if (::flatbuffers::IsOutRange(e, Evidence_timeout, Evidence_conceded)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesEvidence()[index];
 }

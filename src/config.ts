@@ -56,6 +56,7 @@ const numbers = {
   stallToleranceMs: { lan: 5000, min: 0, max: hourMs },
   pingsPerSecond: { lan: 100, min: 1, max: 1_000_000, zero: true },
   deafLimitMs: { lan: 60_000, min: 0, max: hourMs },
+  quarantineMs: { lan: 30_000, wan: 60_000, local: 15_000, min: 1000, max: hourMs, zero: true },
   datagramBytes: { lan: 1400, min: 512, max: 65_507 },
   metaMaxBytes: { lan: 512, min: 0, max: 4096 },
   queueRecords: { lan: 8192, min: 16, max: 1_000_000 },
@@ -87,6 +88,7 @@ export const memberlistRules = {
   indirectTimeoutMs: 0,
   suspicionMinMs: 0,
   refusedConfirmations: 0,
+  quarantineMs: 0,
 } as const satisfies Partial<GossipOptions>;
 
 const profiles: readonly Profile[] = ["lan", "wan", "local"];

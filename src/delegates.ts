@@ -60,8 +60,9 @@ export type MemberStateName = "alive" | "suspect" | "dead" | "left";
 /**
  * Why a member is accused. `timeout`: it did not answer a probe. `refused`: its host says that nobody listens.
  * `hearsay`: learnt from a state sync. `farewell`: it said itself that it leaves. `expired`: a suspicion ran out.
+ * `conceded`: it found itself that its links are bad, and stays out until they are good (quarantineMs).
  */
-export type EvidenceName = "timeout" | "refused" | "hearsay" | "farewell" | "expired";
+export type EvidenceName = "timeout" | "refused" | "hearsay" | "farewell" | "expired" | "conceded";
 
 /** A member that was suspected or declared dead. */
 export interface AccusedMember extends Member {

@@ -43,6 +43,7 @@ const table = [
   ["maxExchangeBytes", 67_108_864, 67_108_864, 67_108_864, 131_072, 1_073_741_824, false],
   ["maxMessageBytes", 4_194_304, 4_194_304, 4_194_304, 1, 67_108_864, false],
   ["leaveTimeoutMs", 5000, 5000, 5000, 0, hour, false],
+  ["quarantineMs", 30_000, 60_000, 15_000, 1000, 3_600_000, true],
   ["historyMembers", 1024, 1024, 1024, 1, 65_536, true],
 ] as const;
 

@@ -17,6 +17,8 @@ export type LogEvent =
   | "deaf"
   | "hearing"
   | "health"
+  | "quarantine"
+  | "quarantine_over"
   | "name_conflict"
   | "delegate_error"
   | "drops"

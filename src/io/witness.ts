@@ -114,6 +114,15 @@ export class Witness implements Observer {
     this.#later(() => log.debug("health", { health: score, before }, `local health score ${before} -> ${score}`));
   }
 
+  quarantined(isOn: boolean): void {
+    const { log } = this.#parts;
+    if (log.isSilent) return;
+    const begins =
+      "other members cannot reach this node, and it cannot reach them: it stays out until its links are good";
+    if (isOn) this.#later(() => log.error("quarantine", {}, begins));
+    else this.#later(() => log.info("quarantine_over", {}, "the links are good again; back in the cluster"));
+  }
+
   // --- what the host tells
 
   /** When the application is told. */

@@ -8,6 +8,10 @@ const reconnectGapMs = 10_000;
 /** Tries are random: so many mean gaps pass without one in e^-7, a thousandth. */
 const gapsToMeet = 7;
 
+/** Half of the probes that a quarantine looks at were failed ones, and its longest is so many times the first. */
+const probesToClear = 20;
+const mostQuarantines = 16;
+
 /** Suspicions of one member end after so long at the latest (M-114, Lifeguard section IV.B). */
 export function suspicionBoundMs(config: Config, members: number): number {
   const { suspicionMult, suspicionMinMs, suspicionMaxTimeoutMult, probeIntervalMs } = config;
@@ -28,6 +32,15 @@ export function spreadBoundMs(config: Config, members: number): number {
 /** A death has to reach its member, and the refutation everybody else. */
 export function refutationBoundMs(config: Config, members: number): number {
   return 2 * spreadBoundMs(config, members);
+}
+
+/** Good links for its time bring a member back (src/swim/quarantine.ts), twice the time with every one before. */
+export function quarantineBoundMs(config: Config, faultyMs: number): number {
+  const { quarantineMs, probeIntervalMs } = config;
+  if (quarantineMs === 0) return 0;
+  const times = Math.ceil(faultyMs / quarantineMs);
+  // The last bad probe was begun in the last faulty moment; health may have scaled its time-outs.
+  return quarantineMs * Math.min(2 ** times, mostQuarantines) + probesToClear * probeIntervalMs;
 }
 
 /**

@@ -23,6 +23,7 @@ function stallFor(swarm: Swarm, state: "scriptStalled" | "stopped", mostMs: numb
 }
 
 const joinAgainMs = 5000;
+const mostDeafMs = 20_000;
 const latestRestartMs = 30_000;
 const leaveMs = 5000;
 /** What was begun when the faults ended goes on for so long: a leave, the restart after it, its join. */
@@ -50,6 +51,19 @@ function crash(swarm: Swarm, refuses: boolean): void {
   if (node === undefined || swarm.sim.nodes.length < swarm.names.length / 2) return;
   node.close({ refuses });
   if (swarm.dice.below(2) === 0) restart(swarm, node.name, false);
+}
+
+/** Nothing gets to a member, but what it sends gets out: Rapid's figure 9. */
+function deafen(swarm: Swarm): void {
+  const node = swarm.victim();
+  if (node === undefined) return;
+  const { network } = swarm.sim;
+  swarm.markUnwell(node.name, "deaf");
+  for (const name of swarm.names) network.cut(name, node.name);
+  later(swarm, node, swarm.dice.below(mostDeafMs), () => {
+    for (const name of swarm.names) network.mend(name, node.name);
+    swarm.markWell(node.name);
+  });
 }
 
 /** The kinds of faults, and of life that goes on meanwhile. */
@@ -123,6 +137,14 @@ export const faults: Readonly<Record<string, Fault>> = {
   },
   lognormal: (swarm) => {
     swarm.sim.network.delay = { kind: "lognormal", medianMs: 0.2 + swarm.dice.nextFloat() * 10, sigma: 0.5 };
+  },
+  deaf: deafen,
+  // Rapid's figure 10; it stays so until the healing.
+  lossy: (swarm) => {
+    const node = swarm.victim();
+    if (node === undefined) return;
+    swarm.markUnwell(node.name, "lossy");
+    swarm.sim.network.setLossTo(node.name, 0.5 + swarm.dice.nextFloat() / 2);
   },
   updates: (swarm) => {
     for (let i = 0; i < 3; i++) swarm.victim()?.updateMeta(swarm.nextUpdate());

@@ -61,6 +61,11 @@ export class Network {
     this.#cuts.add(`${from}\0${to}`);
   }
 
+  /** Ends a cut. */
+  mend(from: string, to: string): void {
+    this.#cuts.delete(`${from}\0${to}`);
+  }
+
   /** Hosts of different groups do not hear each other; those of no group hear all. */
   partition(groups: readonly (readonly string[])[]): void {
     this.#groups.clear();

@@ -20,6 +20,7 @@ export class StateObserver implements Observer {
   suspected(): void {}
   refuted(): void {}
   healthChanged(): void {}
+  quarantined(): void {}
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type GossipOptions, resolveConfig } from "../config.js";
 import { Random } from "../random.js";
-import { healBoundMs, refutationBoundMs, suspicionBoundMs } from "./bounds.js";
+import { healBoundMs, quarantineBoundMs, refutationBoundMs, suspicionBoundMs } from "./bounds.js";
 import { Checker, type Violation } from "./checker.js";
 import { aftermathMs, type Fault, faults as kinds } from "./faults.js";
 import type { SimNode } from "./node.js";
@@ -38,7 +38,10 @@ export function runSwarm(seed: number, count: number): SwarmResult {
   }
 }
 
-type Ailment = "stalled" | "leaving" | "narrow";
+type Ailment = "stalled" | "leaving" | "narrow" | "deaf" | "lossy";
+
+/** These end with the healing. */
+const lastingAilments: ReadonlySet<Ailment | undefined> = new Set(["narrow", "deaf", "lossy"]);
 
 /** One of them. */
 export class Swarm {
@@ -49,6 +52,8 @@ export class Swarm {
   readonly #checker: Checker;
   readonly #options: Partial<GossipOptions>;
   readonly #boundMs: number;
+  /** How much longer it may take when somebody found itself at fault and stays out. */
+  readonly #quarantineMs: number;
   /** Since when each node has run as it should, among peers that it can reach. */
   readonly #wellSinceMs = new Map<string, number>();
   /** Who does not run as it should, and why. */
@@ -71,6 +76,7 @@ export class Swarm {
     // Whoever was faulty is healthy once the last suspicion of that time has ended, and been refuted.
     const graceMs = suspicionBoundMs(config, count) + refutationMs;
     this.#boundMs = aftermathMs + healBoundMs(config, count, safetyMs);
+    this.#quarantineMs = quarantineBoundMs(config, safetyMs);
     this.#checker = new Checker(this.sim, {
       members: count,
       healthySinceMs: (name) => this.#healthySinceMs(name),
@@ -138,9 +144,13 @@ export class Swarm {
     for (const node of nodes) {
       if (!node.host.isRunning) node.resume();
       node.host.setRate(1, this.sim.nowMs);
-      if (this.#unwell.get(node.name) === "narrow") this.markWell(node.name);
+      if (lastingAilments.has(this.#unwell.get(node.name))) this.markWell(node.name);
     }
-    const agreed = this.sim.run(this.#boundMs, () => this.#checker.agree());
+    const isHealed = (): boolean => this.#checker.agree();
+    const isSomebodyOut = (): boolean =>
+      nodes.some(({ swim: { quarantine } }) => quarantine.isOn || quarantine.endedAtMs >= healedAtMs);
+    const agreed =
+      this.sim.run(this.#boundMs, isHealed) || (isSomebodyOut() && this.sim.run(this.#quarantineMs, isHealed));
     if (!agreed) this.#checker.report("liveness", this.#checker.disagreements().slice(0, 3).join("; "));
     this.#checker.check();
     return agreed ? this.sim.nowMs - healedAtMs : null;
@@ -187,7 +197,10 @@ export class Swarm {
   }
 
   #healthySinceMs(name: string): number | null {
-    if (this.#networkWellSinceMs === null || this.#unwell.has(name) || this.sim.node(name) === undefined) return null;
-    return Math.max(this.#networkWellSinceMs, this.#wellSinceMs.get(name) ?? 0);
+    const quarantine = this.sim.node(name)?.swim.quarantine;
+    if (this.#networkWellSinceMs === null || this.#unwell.has(name) || quarantine === undefined) return null;
+    // Who found itself at fault stays out by its own will.
+    if (quarantine.isOn) return null;
+    return Math.max(this.#networkWellSinceMs, this.#wellSinceMs.get(name) ?? 0, quarantine.endedAtMs);
   }
 }

@@ -2,27 +2,19 @@ import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { AliveView } from "../wire/records.js";
-import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Awareness } from "./awareness.js";
 import type { Effects } from "./effects.js";
 import { EventKind, eventOfAlive } from "./events.js";
 import { RefusedEvidence } from "./evidence.js";
 import { Gate } from "./gate.js";
 import type { Hearing } from "./hearing.js";
-import {
-  aliveJump,
-  Claim,
-  incarnationDistance,
-  isSameMeta,
-  nextIncarnation,
-  refutationJump,
-  stateOfClaim,
-  supersedes,
-} from "./member.js";
+import { Claim, isSameMeta, stateOfClaim, supersedes } from "./member.js";
 import { News } from "./news.js";
 import { Seen, unheardOf } from "./observer.js";
+import type { Quarantine } from "./quarantine.js";
 import type { Roster } from "./roster.js";
 import type { RoundTrips } from "./rtt.js";
+import { OwnRecord, type Self } from "./self.js";
 import type { Suspicions } from "./suspicion.js";
 import type { UrgentLane } from "./urgent.js";
 import { type VerdictConfig, Verdicts } from "./verdict.js";
@@ -44,33 +36,22 @@ export interface Accusation {
   readonly ringIndex: number;
 }
 
-/** The node itself, which is in the roster like everybody else. */
-export interface Self {
-  readonly handle: MemberHandle;
-  readonly address: AddressHandle;
-  readonly versions: PackedVersions;
-  meta: Uint8Array;
-  incarnation: number;
-  isLeaving: boolean;
-}
-
 /** Who is a member and in what state: applies claims, then reacts (spread, suspect, refute, notify). */
 export class Membership {
-  refutations = 0;
   suspicionsRaised = 0;
   conflicts = 0;
   readonly gate: Gate;
+  readonly own: OwnRecord;
 
   readonly #config: MembershipConfig;
   readonly #self: Self;
   readonly #roster: Roster;
   readonly #suspicions: Suspicions;
-  readonly #awareness: Awareness;
   readonly #verdicts: Verdicts;
-  readonly #urgent: UrgentLane;
   readonly #effects: Effects;
   readonly #seen: Seen;
   readonly #news: News;
+  readonly #quarantine: Quarantine;
   readonly #refused = new RefusedEvidence();
 
   constructor(config: MembershipConfig, self: Self, parts: MembershipParts) {
@@ -78,29 +59,19 @@ export class Membership {
     this.#self = self;
     this.#roster = parts.roster;
     this.#suspicions = parts.suspicions;
-    this.#awareness = parts.awareness;
     this.#verdicts = new Verdicts(config, { ...parts, self: self.handle });
-    this.#urgent = parts.urgent;
+    this.#quarantine = parts.quarantine;
     this.#effects = parts.effects;
     this.#seen = new Seen(parts);
     this.#news = new News(config.digestSyncIntervalMs > 0, parts);
     this.gate = new Gate(config.metaMaxBytes, self, parts.effects);
+    this.own = new OwnRecord(self, parts);
   }
 
   /** Puts ourselves on the roster and tells the cluster. */
   introduceSelf(nowMs: number): void {
-    const { handle, address, meta, incarnation, versions } = this.#self;
-    this.#roster.add(handle, address, MemberState.alive, incarnation, nowMs);
-    this.#roster.setMeta(handle, meta);
-    this.#roster.setVersions(handle, versions);
-    this.#announceSelf(false);
+    this.own.introduce(nowMs);
     this.#news.announceSize();
-  }
-
-  updateMeta(nowMs: number, meta: Uint8Array): void {
-    this.#self.meta = meta.slice();
-    this.#roster.setMeta(this.#self.handle, meta);
-    if (!this.#self.isLeaving) this.#raiseIncarnation(nowMs, this.#self.incarnation, false);
   }
 
   /** An alive from a datagram (`alive.ringIndex` >= 0) or a sync. `subject` is 0 when its name is new. */
@@ -110,7 +81,7 @@ export class Membership {
     const address = this.gate.addressOf(alive);
     if (address === 0) return;
     if (!this.#roster.has(subject)) this.#admit(nowMs, address, incarnation, alive, MemberState.alive);
-    else if (subject === this.#self.handle) this.#hearOfSelf(nowMs, address, incarnation, alive);
+    else if (subject === this.#self.handle) this.own.handleAlive(nowMs, address, incarnation, alive);
     else this.#applyAlive(nowMs, subject, address, incarnation, alive);
     this.#effects.directory.releaseAddress(address);
   }
@@ -118,7 +89,7 @@ export class Membership {
   handleSuspect(nowMs: number, accusation: Accusation): void {
     const { subject, incarnation } = accusation;
     if (!this.#roster.has(subject)) return;
-    if (subject === this.#self.handle) return this.#refute(nowMs, accusation);
+    if (subject === this.#self.handle) return this.own.handleAccused(nowMs, accusation, false);
     const state = this.#roster.stateOf(subject);
     if (state === MemberState.suspect) this.#confirm(nowMs, accusation);
     else if (supersedes(Claim.suspect, incarnation, state, this.#roster.incarnationOf(subject)))
@@ -138,7 +109,7 @@ export class Membership {
   handleDeath(nowMs: number, accusation: Accusation): void {
     const { subject, from, incarnation } = accusation;
     if (!this.#roster.has(subject)) return;
-    if (subject === this.#self.handle) return this.#refute(nowMs, accusation);
+    if (subject === this.#self.handle) return this.own.handleAccused(nowMs, accusation, true);
     const claim = from === subject ? Claim.farewell : Claim.death;
     const before = this.#roster.stateOf(subject);
     if (!supersedes(claim, incarnation, before, this.#roster.incarnationOf(subject))) return;
@@ -191,13 +162,10 @@ export class Membership {
 
   /** Leaves: tells the cluster that we go (M-010, M-214). */
   leave(nowMs: number): void {
-    const { handle, incarnation } = this.#self;
-    this.#self.isLeaving = true;
+    const { handle } = this.#self;
     const before = this.#roster.stateOf(handle);
-    this.#roster.become(handle, MemberState.left, incarnation, nowMs);
+    this.own.leave(nowMs);
     this.#seen.state(nowMs, before, handle, handle, Evidence.farewell);
-    this.#effects.broadcasts.queueDeath(handle, handle, incarnation, Evidence.farewell, true);
-    this.#urgent.noteNews();
     this.#news.announceSize();
   }
 
@@ -272,45 +240,6 @@ export class Membership {
     return state === MemberState.dead && deadReclaimMs > 0 && deadForMs >= deadReclaimMs;
   }
 
-  /** Somebody says we are alive at an incarnation or with data that are not ours: a former life (M-173). */
-  #hearOfSelf(nowMs: number, address: AddressHandle, incarnation: number, alive: AliveView): void {
-    if (this.#self.isLeaving) return; // M-174
-    if (address !== this.#self.address) {
-      this.conflicts++;
-      return this.#effects.notifyConflict?.(this.#self.handle, address);
-    }
-    const ahead = incarnationDistance(this.#self.incarnation, incarnation);
-    if (ahead < 0 || ahead > aliveJump) return;
-    const versions = alive.versions();
-    const isOurs = versions === unknownVersions || versions === this.#self.versions;
-    if (ahead === 0 && isOurs && isSameMeta(this.#self.meta, alive.meta())) return;
-    this.#raiseIncarnation(nowMs, incarnation, true);
-  }
-
-  /** M-172. */
-  #refute(nowMs: number, { from, incarnation, evidence }: Accusation): void {
-    if (this.#self.isLeaving) return;
-    const ahead = incarnationDistance(this.#self.incarnation, incarnation);
-    if (ahead < 0 || ahead > refutationJump) return;
-    this.refutations++;
-    this.#awareness.apply(1);
-    this.#raiseIncarnation(nowMs, incarnation, true);
-    this.#effects.observer?.refuted(nowMs, from, incarnation, evidence, this.#self.incarnation);
-  }
-
-  #raiseIncarnation(nowMs: number, atLeast: number, isUrgent: boolean): void {
-    const above = incarnationDistance(this.#self.incarnation, atLeast) > 0 ? atLeast : this.#self.incarnation;
-    this.#self.incarnation = nextIncarnation(above);
-    this.#roster.become(this.#self.handle, MemberState.alive, this.#self.incarnation, nowMs);
-    this.#announceSelf(isUrgent);
-  }
-
-  #announceSelf(isUrgent: boolean): void {
-    const { handle, address, meta, incarnation, versions } = this.#self;
-    this.#effects.broadcasts.queueAlive(handle, address, incarnation, meta, versions, isUrgent);
-    if (isUrgent) this.#urgent.noteNews();
-  }
-
   #suspect(nowMs: number, accusation: Accusation): void {
     const { subject, from, incarnation } = accusation;
     const told = this.#toldState(subject);
@@ -320,6 +249,7 @@ export class Membership {
     this.#seen.state(nowMs, before, subject, from, accusation.evidence);
     this.#seen.suspicion(nowMs, accusation);
     this.suspicionsRaised++;
+    if (from !== this.#self.handle) this.#quarantine.noteAccusation(nowMs);
     this.#news.spreadSuspicion(accusation);
     this.#news.announceSize();
     const back = eventOfAlive(told, false);
@@ -343,6 +273,7 @@ export class Membership {
     // Hearsay of a state sync is somebody's summary, not an observation of its own (E-11).
     const isNew = accusation.evidence !== Evidence.hearsay && this.#suspicions.confirm(subject, from);
     if (!isNew) return;
+    if (from !== this.#self.handle) this.#quarantine.noteAccusation(nowMs);
     this.#seen.suspicion(nowMs, accusation);
     this.#news.spreadSuspicion(accusation); // M-117
   }
@@ -373,4 +304,5 @@ export interface MembershipParts {
   readonly effects: Effects;
   readonly nextSeq: () => number;
   readonly urgent: UrgentLane;
+  readonly quarantine: Quarantine;
 }

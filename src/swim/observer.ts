@@ -39,6 +39,8 @@ export interface Observer {
   /** @param by who accused or declared it dead; the member itself for a farewell; 0 otherwise. */
   became(nowMs: number, member: MemberHandle, change: ObservedChange): void;
   healthChanged(before: number, score: number): void;
+  /** We stay out of the cluster because our links are bad, or come back. */
+  quarantined(isOn: boolean): void;
 }
 
 export interface ObservedSuspicion {

@@ -30,6 +30,7 @@ export interface ProbeParts {
   /** Sequence numbers are shared by everything that pings. */
   readonly nextSeq: () => number;
   readonly accuse: (nowMs: number, accusation: Accusation) => void;
+  readonly ended: (atMs: number, how: ProbeEnd) => void;
 }
 
 /** Helpers asked to look for themselves when a host refuses: one would do, but one may be gone as well. */
@@ -147,11 +148,12 @@ export class Probe {
     const target = this.#target;
     this.#parts.awareness.apply(-1);
     this.#end();
-    this.#tell(target, how, rttMs);
+    this.#tell(atMs, target, how, rttMs);
     return rttMs;
   }
 
-  #tell(target: MemberHandle, how: ProbeEnd, rttMs = -1): void {
+  #tell(atMs: number, target: MemberHandle, how: ProbeEnd, rttMs = -1): void {
+    this.#parts.ended(atMs, how);
     this.#parts.effects.observer?.probeEnded(target, how, rttMs, this.#parts.awareness.score);
   }
 
@@ -190,7 +192,7 @@ export class Probe {
     this.#escalateAtMs = idle;
     this.#escalatedAtMs = nowMs;
     const { roster, effects } = this.#parts;
-    if (!roster.isLive(this.#target)) return this.#giveUp();
+    if (!roster.isLive(this.#target)) return this.#giveUp(nowMs);
     const address = roster.addressOf(this.#target);
     for (const helper of this.#sampleHelpers(this.#target, this.#config.indirectChecks)) {
       this.#helpers.add(helper);
@@ -210,12 +212,12 @@ export class Probe {
     if (roster.liveCount >= leastToBeDeaf && hearing.isDeaf(nowMs)) {
       this.inconclusive++;
       awareness.apply(1);
-      return this.#tell(target, ProbeEnd.inconclusive);
+      return this.#tell(nowMs, target, ProbeEnd.inconclusive);
     }
     this.failed++;
     // M-112: helpers that sent a nack prove that we hear; silent ones are a sign against ourselves.
     awareness.apply(this.#helpersAsked > 0 ? silentHelpers : 1);
-    this.#tell(target, ProbeEnd.failed);
+    this.#tell(nowMs, target, ProbeEnd.failed);
     if (!roster.isLive(target)) return;
     const incarnation = roster.incarnationOf(target);
     const accusation = { subject: target, incarnation, evidence: Evidence.timeout, ringIndex: -1 };
@@ -225,10 +227,10 @@ export class Probe {
     for (const from of this.#nackers) this.#parts.accuse(nowMs, { ...accusation, from });
   }
 
-  #giveUp(): void {
+  #giveUp(nowMs: number): void {
     const target = this.#target;
     this.#end();
-    this.#tell(target, ProbeEnd.gone);
+    this.#tell(nowMs, target, ProbeEnd.gone);
   }
 
   #end(): void {

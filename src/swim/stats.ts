@@ -1,5 +1,13 @@
 import { MemberState } from "../wire/generated/wire/member-state.js";
+import type { Awareness } from "./awareness.js";
+import type { Errands } from "./errand.js";
+import type { Membership } from "./membership.js";
+import type { Prober } from "./prober.js";
+import type { Quarantine } from "./quarantine.js";
+import type { Reconciler } from "./reconcile.js";
+import type { Reconnect } from "./reconnect.js";
 import type { Roster } from "./roster.js";
+import type { Sync } from "./sync.js";
 
 /** What the core counts. All since start, but for the member counts and health. */
 export interface SwimStats {
@@ -14,6 +22,9 @@ export interface SwimStats {
   readonly failedProbes: number;
   readonly inconclusiveProbes: number;
   readonly refutations: number;
+  /** Times that this node stayed out because its links were bad, and whether it does now: 1 or 0. */
+  readonly quarantines: number;
+  readonly quarantined: number;
   readonly suspicionsRaised: number;
   readonly conflicts: number;
   /** Alives dropped because we and their member do not understand each other (M-154). */
@@ -36,8 +47,47 @@ export interface SwimStats {
   readonly refusals: number;
 }
 
+/** The parts of a core that count. */
+export interface Counting {
+  readonly roster: Roster;
+  readonly awareness: Awareness;
+  readonly prober: Prober;
+  readonly membership: Membership;
+  readonly quarantine: Quarantine;
+  readonly errands: Errands;
+  readonly sync: Sync;
+  readonly reconciler: Reconciler;
+  readonly reconnect: Reconnect;
+  readonly syncsFailed: number;
+  readonly refusals: number;
+}
+
+export function statsOf(parts: Counting): SwimStats {
+  const { awareness, prober, membership, quarantine, errands, sync, reconciler, reconnect } = parts;
+  return {
+    ...countsOf(parts.roster),
+    health: awareness.score,
+    probes: prober.started,
+    failedProbes: prober.failed,
+    inconclusiveProbes: prober.inconclusive,
+    refutations: membership.own.refutations,
+    suspicionsRaised: membership.suspicionsRaised,
+    conflicts: membership.conflicts + membership.own.conflicts,
+    quarantines: quarantine.entered,
+    quarantined: quarantine.isOn ? 1 : 0,
+    ...membership.gate.refusals,
+    errandsRefused: errands.refused,
+    syncsMerged: sync.merged,
+    reconciliations: reconciler.started,
+    remembered: reconnect.size,
+    reconnects: reconnect.tried,
+    syncsFailed: parts.syncsFailed,
+    refusals: parts.refusals,
+  };
+}
+
 /** Members by state. */
-export function countsOf(roster: Roster): Pick<SwimStats, "members" | "alive" | "suspect" | "dead" | "left"> {
+function countsOf(roster: Roster): Pick<SwimStats, "members" | "alive" | "suspect" | "dead" | "left"> {
   return {
     members: roster.liveCount,
     alive: roster.count(MemberState.alive),

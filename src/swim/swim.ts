@@ -10,23 +10,26 @@ import type { Effects } from "./effects.js";
 import { Errands } from "./errand.js";
 import { gossipRound } from "./gossip.js";
 import { Hearing } from "./hearing.js";
-import { type Accusation, Membership, type MembershipConfig, type Self } from "./membership.js";
+import { type Accusation, Membership, type MembershipConfig } from "./membership.js";
+import type { ProbeEnd } from "./observer.js";
 import { Prober, type ProberConfig } from "./prober.js";
 import { PushPull } from "./push_pull.js";
+import { Quarantine, type QuarantineConfig } from "./quarantine.js";
 import { Reconciler } from "./reconcile.js";
 import { Reconnect } from "./reconnect.js";
 import { Rings } from "./rings.js";
 import { Roster } from "./roster.js";
 import { RoundTrips } from "./rtt.js";
+import type { Self } from "./self.js";
 import { isStale } from "./stale.js";
-import { countsOf, type SwimStats } from "./stats.js";
+import { type SwimStats, statsOf } from "./stats.js";
 import { Suspicions } from "./suspicion.js";
 import { Sync } from "./sync.js";
 import { UrgentLane } from "./urgent.js";
 import { leastToBeDeaf } from "./verdict.js";
 import { judgeVersions, VersionVerdict } from "./versions.js";
 
-export interface SwimConfig extends MembershipConfig, ProberConfig {
+export interface SwimConfig extends MembershipConfig, ProberConfig, QuarantineConfig {
   readonly gossipIntervalMs: number;
   readonly gossipNodes: number;
   readonly pushPullIntervalMs: number;
@@ -60,6 +63,8 @@ const reapIntervalMs = 10_000;
  */
 export class Swim {
   readonly roster: Roster;
+  /** Whether we stay out of the cluster, as our links are bad. */
+  readonly quarantine: Quarantine;
   readonly #config: SwimConfig;
   readonly #self: Self;
   readonly #effects: Effects;
@@ -97,17 +102,16 @@ export class Swim {
     const rings = new Rings(self.handle, effects.directory);
     this.#digest = new ViewDigest(effects.directory);
     const { directory, streams } = effects;
-    const reconnect = new Reconnect(config.reconnectTimeoutMs, { directory, streams, random: random.child() });
-    this.#reconnect = reconnect;
-    const roster = new Roster(directory, random.child(), [rings, this.#digest, reconnect]);
+    this.#reconnect = new Reconnect(config.reconnectTimeoutMs, { directory, streams, random: random.child() });
+    const roster = new Roster(directory, random.child(), [rings, this.#digest, this.#reconnect]);
     this.roster = roster;
     this.#urgent = new UrgentLane(config.urgentFanout, rings, roster, effects.datagrams);
-    const awareness = new Awareness(config.awarenessMaxMultiplier, effects);
-    this.#awareness = awareness;
-    const hearing = new Hearing(config.deafLimitMs, config.suspicionMinMs > 0 ? config.probeTimeoutMs : 0);
-    this.#hearing = hearing;
+    const awareness = (this.#awareness = new Awareness(config.awarenessMaxMultiplier, effects));
+    const quietMs = config.suspicionMinMs > 0 ? config.probeTimeoutMs : 0;
+    const hearing = (this.#hearing = new Hearing(config.deafLimitMs, quietMs));
     const roundTrips = new RoundTrips(config);
-    const nextSeq = (): number => this.#nextSeq();
+    const nextSeq = (): number => this.takeSeq();
+    const quarantine = (this.quarantine = new Quarantine(config, roster));
     const membership = new Membership(config, this.#self, {
       roster,
       awareness,
@@ -117,10 +121,16 @@ export class Swim {
       suspicions: this.#suspicions,
       nextSeq,
       urgent: this.#urgent,
+      quarantine,
     });
     this.#membership = membership;
-    const accuse = (nowMs: number, accusation: Accusation): void => membership.handleSuspect(nowMs, accusation);
-    const looks = { self: self.handle, roster, awareness, hearing, effects, roundTrips, nextSeq, accuse };
+    const accuse = (nowMs: number, accusation: Accusation): void => {
+      if (!quarantine.isOn) membership.handleSuspect(nowMs, accusation);
+    };
+    const ended = (atMs: number, how: ProbeEnd): void => {
+      if (quarantine.handleProbe(atMs, how)) membership.own.comeBack(atMs);
+    };
+    const looks = { self: self.handle, roster, awareness, hearing, effects, roundTrips, nextSeq, accuse, ended };
     this.#prober = new Prober(config, looks, rings);
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
     this.sync = new Sync(self.handle, roster, membership, directory, (member) => this.#askToRefute(member));
@@ -212,7 +222,7 @@ export class Swim {
   }
 
   updateMeta(nowMs: number, meta: Uint8Array): void {
-    this.#membership.updateMeta(nowMs, meta);
+    this.#membership.own.updateMeta(nowMs, meta);
   }
 
   // --- what arrived
@@ -279,7 +289,7 @@ export class Swim {
   handleRefused(nowMs: number, address: AddressHandle): void {
     this.#refusals++;
     const member = this.roster.findByAddress(address);
-    if (member === 0) return;
+    if (member === 0 || this.quarantine.isOn) return;
     if (this.#config.refusedConfirmations === 0) return this.#prober.handleRefused(nowMs, member);
     const isNews = this.#membership.handleRefused(nowMs, member);
     this.#errands.handleRefused(member);
@@ -293,7 +303,7 @@ export class Swim {
 
   /** What a ping or an ack said of its sender's view. */
   handleDigest(nowMs: number, from: MemberHandle, low: number, high: number): void {
-    this.#reconciler.handleDigest(nowMs, from, low, high);
+    if (!this.quarantine.isOn) this.#reconciler.handleDigest(nowMs, from, low, high);
   }
 
   /** A peer's state, or the part of it that we lacked, from either end of a sync. */
@@ -330,24 +340,19 @@ export class Swim {
   }
 
   stats(): SwimStats {
-    return {
-      ...countsOf(this.roster),
-      health: this.#awareness.score,
-      probes: this.#prober.started,
-      failedProbes: this.#prober.failed,
-      inconclusiveProbes: this.#prober.inconclusive,
-      refutations: this.#membership.refutations,
-      suspicionsRaised: this.#membership.suspicionsRaised,
-      conflicts: this.#membership.conflicts,
-      ...this.#membership.gate.refusals,
-      errandsRefused: this.#errands.refused,
-      syncsMerged: this.sync.merged,
-      reconciliations: this.#reconciler.started,
-      remembered: this.#reconnect.size,
-      reconnects: this.#reconnect.tried,
+    return statsOf({
+      roster: this.roster,
+      awareness: this.#awareness,
+      prober: this.#prober,
+      membership: this.#membership,
+      quarantine: this.quarantine,
+      errands: this.#errands,
+      sync: this.sync,
+      reconciler: this.#reconciler,
+      reconnect: this.#reconnect,
       syncsFailed: this.#syncsFailed,
       refusals: this.#refusals,
-    };
+    });
   }
 
   // --- ticks
@@ -375,7 +380,7 @@ export class Swim {
   /** Real time of the next suspicion to run out; while deaf, when the deafness ends at the latest. */
   #suspicionAtMs(nowMs: number): number {
     const heardMs = this.#suspicions.earliestHeardMs();
-    if (heardMs === never) return never;
+    if (heardMs === never || this.quarantine.isOn) return never;
     const atMs = heardMs + this.#hearing.frozenMs(nowMs);
     if (this.roster.liveCount < leastToBeDeaf || !this.#hearing.isDeaf(nowMs)) return atMs;
     return Math.max(atMs, this.#hearing.deafUntilMs());
@@ -383,15 +388,11 @@ export class Swim {
 
   #askToRefute(member: MemberHandle): void {
     const [address, incarnation] = [this.roster.addressOf(member), this.roster.incarnationOf(member)];
-    this.#effects.datagrams.pingAndAccuse(address, member, this.#nextSeq(), incarnation, Evidence.hearsay);
+    this.#effects.datagrams.pingAndAccuse(address, member, this.takeSeq(), incarnation, Evidence.hearsay);
   }
 
-  /** For a ping of the application's own, which the core neither sends nor judges. */
+  /** For whatever is answered: also for pings of the application's own, which the core neither sends nor judges. */
   takeSeq(): number {
-    return this.#nextSeq();
-  }
-
-  #nextSeq(): number {
     this.#seq = (this.#seq + 1) >>> 0 || 1;
     return this.#seq;
   }

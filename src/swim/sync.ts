@@ -99,13 +99,15 @@ export class Sync {
 
   #tellable(): MemberHandle[] {
     const members: MemberHandle[] = [];
+    // Who stays out has missed what others know, and would revive those whom they have forgotten.
+    if (this.#membership.own.toldState === MemberState.dead) return [this.self];
     for (const member of this.#roster.members()) if (!this.#roster.isHearsay(member)) members.push(member);
     return members;
   }
 
   #fingerprint(member: MemberHandle, salt: number): number {
-    const roster = this.#roster;
-    return fingerprintOf(this.#directory, member, roster.incarnationOf(member), roster.stateOf(member), salt);
+    const incarnation = this.#roster.incarnationOf(member);
+    return fingerprintOf(this.#directory, member, incarnation, this.#toldStateOf(member), salt);
   }
 
   #recordOf(member: MemberHandle): MemberRecord {
@@ -113,11 +115,15 @@ export class Sync {
     const port = this.#directory.addressOf(this.#roster.addressOf(member), ip);
     const name = this.#directory.nameOf(member);
     const incarnation = this.#roster.incarnationOf(member);
-    const state = this.#roster.stateOf(member);
+    const state = this.#toldStateOf(member);
     const meta = this.#roster.metaOf(member);
     const versions = this.#roster.versionsOf(member);
     if (versions === unknownVersions) return { name, ip, port, incarnation, state, meta };
     return { name, ip, port, incarnation, state, meta, versions };
+  }
+
+  #toldStateOf(member: MemberHandle): MemberState {
+    return member === this.self ? this.#membership.own.toldState : this.#roster.stateOf(member);
   }
 
   /** Whoever is suspected was alive at that incarnation; without this a joiner would not learn of it (E-12). */

@@ -67,6 +67,7 @@ describe("what a core does is told", () => {
     witness.refuted(0, 6, 1, Evidence.timeout, 2);
     witness.became(0, 5, { before: unheardOf, after: 0, incarnation: 1, by: 6, evidence: 0 });
     witness.healthChanged(0, 1);
+    witness.quarantined(true);
     witness.conflict(0, () => ({ name: directory.nameOf(5), address: "", claimedBy: "" }));
     witness.settle();
     expect(waiting).toEqual([]);
@@ -83,6 +84,16 @@ describe("what a core does is told", () => {
     const accusation = { member: "m", kind: "confirmed", accusedBy: "", evidence: "timeout", incarnation: 7 };
     const timing = { confirmations: 1, expectedConfirmations: 2, timeoutMs: 400 };
     expect(messages).toEqual([{ node: "self", ...accusation, ...timing }]);
+  });
+
+  it("as an error, when we stay out because our links are bad, and as good news when we are back", () => {
+    const { witness, lines, waiting } = new Scene();
+    for (const isOn of [true, false]) witness.quarantined(isOn);
+    for (const call of waiting) call();
+    expect(lines.lines.map(({ level, event }) => [level, event])).toEqual([
+      ["error", "quarantine"],
+      ["info", "quarantine_over"],
+    ]);
   });
 
   it("as lines: who accuses us, that UDP seems blocked, that we are deaf and no longer", () => {

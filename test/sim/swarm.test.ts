@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { resolveConfig } from "../../src/config.js";
 import { Random } from "../../src/random.js";
-import { healBoundMs, refutationBoundMs, suspicionBoundMs } from "../../src/sim/bounds.js";
+import { healBoundMs, quarantineBoundMs, refutationBoundMs, suspicionBoundMs } from "../../src/sim/bounds.js";
 import { faults } from "../../src/sim/faults.js";
 import { regressions } from "../../src/sim/regressions.js";
 import { runSwarm, type Swarm } from "../../src/sim/swarm.js";
@@ -24,14 +24,14 @@ describe("the swarm scenario", () => {
 
   it("turns some faults off entirely, others on, over the seeds", () => {
     const drawn = Array.from({ length: 12 }, (_, i) => new Set(runSwarm(100 + i, 4).faults));
-    for (const fault of ["loss", "crash", "partition", "scriptStall", "links", "clog", "reordering", "lognormal"]) {
+    for (const fault of ["loss", "crash", "partition", "scriptStall", "links", "clog", "deaf", "lossy"]) {
       const on = drawn.filter((faults) => faults.has(fault)).length;
       expect([fault, on > 0, on < drawn.length]).toEqual([fault, true, true]);
     }
   });
 
   it("is the run that is written down here, on every Node and machine", () => {
-    expect(runSwarm(5, 6).traceHash).toBe("2e882328b2a19a33");
+    expect(runSwarm(5, 6).traceHash).toBe("fd9299b3a01809b7");
   });
 
   it("partitions into 2 to 5 parts", () => {
@@ -58,6 +58,9 @@ describe("the swarm scenario", () => {
     expect(healBoundMs(config, 50, 90_000)).toBe(70_000 + 15_200);
     expect(healBoundMs(config, 1000, 90_000)).toBe(1_012_000 + 2 * (3200 + 6000));
     expect(healBoundMs(config, 50, 3_600_000)).toBe(7 * 360_000 + 15_200);
+    // Three quarantines fit into the faults; half of the last twenty probes were bad.
+    expect(quarantineBoundMs(config, 90_000)).toBe(8 * 30_000 + 20_000);
+    expect(quarantineBoundMs({ ...config, quarantineMs: 0 }, 90_000)).toBe(0);
   });
 
   it.each(regressions)("no longer finds that $found (seed $seed)", ({ seed, nodes }) => {

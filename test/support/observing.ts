@@ -26,6 +26,7 @@ export function observing({ recorder }: Pick<Stage, "recorder">): string[] {
       const change = `${stateName(before)} > ${stateName(after)} ${incarnation}`;
       lines.push(`${name(member)} ${change} by ${name(by)} (${Evidence[evidence]})`);
     },
+    quarantined: (isOn) => lines.push(`quarantine ${isOn ? "begins" : "ends"}`),
     healthChanged: (before, score) => lines.push(`health ${before} > ${score}`),
   };
   Object.assign(recorder satisfies Recorder, { observer });

@@ -36,6 +36,7 @@ export class ProbeScene {
         nextTarget: (nowMs) => this.roster.nextProbeTarget(this.self, nowMs - 1e9),
         nextSeq: () => ++this.#seq,
         accuse: (_nowMs, accusation) => void this.accusations.push(accusation),
+        ended: () => {},
       },
     );
   }

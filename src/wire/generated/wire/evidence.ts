@@ -10,5 +10,6 @@ export enum Evidence {
   refused = 1,
   hearsay = 2,
   farewell = 3,
-  expired = 4
+  expired = 4,
+  conceded = 5
 }

@@ -1,0 +1,146 @@
+import type { MemberHandle } from "../wire/addon.js";
+import { ProbeEnd } from "./observer.js";
+import type { Roster } from "./roster.js";
+
+export interface QuarantineConfig {
+  readonly quarantineMs: number;
+  readonly probeIntervalMs: number;
+}
+
+/** Accusations count for so long: a member that nobody hears well is accused by another one every two seconds. */
+const windowMs = 30_000;
+/** So many different accusers are no accident; in a small cluster half of the others. */
+const mostAccusers = 5;
+/** Where everybody is accused the network is to blame: we must be accused so many times as often as others are. */
+const outlierFactor = 5;
+/** Probes that tell how good our links are: ten seconds of both rounds. */
+const probesJudged = 20;
+const fewestAnswered = probesJudged / 2;
+/** Who was deaf for so many probe intervals has been declared dead meanwhile, and hears of it soon after. */
+const deafIntervals = 3;
+const soonMs = 10_000;
+/** Going deaf once is an accident; twice in this time is a habit (experiment Rapid, figure 9). */
+const flapWindowMs = 300_000;
+/** Each quarantine is twice as long as the one before, up to so many times the first; an hour of peace ends that. */
+const longestFactor = 16;
+const peaceMs = 3_600_000;
+
+const allAnswered = (1 << probesJudged) - 1;
+
+/**
+ * Keeps a member out that keeps failing and coming back (Rapid, section 7: one-way and lossy links). Nobody else can
+ * tell whether it or its accusers are at fault, but it can: it was deaf while all others talked, or it is accused far
+ * more than others are while its own probes fail too. Then it concedes the accusation instead of refuting it, judges
+ * nobody, and comes back once its links have been good for long enough. So nobody is ever kept out but by itself.
+ */
+export class Quarantine {
+  /** Times that it was entered. */
+  entered = 0;
+  /** Since when we have not been in it. */
+  endedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #config: QuarantineConfig;
+  readonly #roster: Roster;
+  #isOn = false;
+  #factor = 1;
+  /** From the first to the last probe that ended while we heard nobody, of those in a row. */
+  #deafFromMs = Number.NEGATIVE_INFINITY;
+  #deafToMs = Number.NEGATIVE_INFINITY;
+  #isDeaf = false;
+  #flappedAtMs = Number.NEGATIVE_INFINITY;
+  #goodSinceMs = 0;
+  /** One bit a probe, the last one lowest: whether its target itself answered. */
+  #answers = allAnswered;
+  readonly #accusedAtMs = new Map<MemberHandle, number>();
+  /** Accusations of others by others, in this window and in the one before. */
+  #elsewhere = 0;
+  #elsewhereBefore = 0;
+  #windowEndsAtMs = Number.NEGATIVE_INFINITY;
+
+  /** @param config with a quarantineMs or a probeIntervalMs of 0 there is none. */
+  constructor(config: QuarantineConfig, roster: Roster) {
+    this.#config = config;
+    this.#roster = roster;
+  }
+
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
+  /** Somebody accuses somebody else. */
+  noteAccusation(nowMs: number): void {
+    this.#roll(nowMs);
+    this.#elsewhere++;
+  }
+
+  /** We are accused, which we would refute. Whether to concede it instead: from now on we are in quarantine. */
+  handleAccused(nowMs: number, from: MemberHandle): boolean {
+    const { quarantineMs, probeIntervalMs } = this.#config;
+    if (quarantineMs === 0 || probeIntervalMs === 0 || from === 0) return false;
+    this.#accusedAtMs.set(from, nowMs);
+    if (!this.#isOn && (this.#flaps(nowMs) || this.#isOutlier(nowMs))) this.#enter(nowMs);
+    return this.#isOn;
+  }
+
+  /** A probe of ours ended. Whether the quarantine ends with it. */
+  handleProbe(atMs: number, how: ProbeEnd): boolean {
+    if (how === ProbeEnd.gone) return false;
+    this.#noteDeafness(atMs, how === ProbeEnd.inconclusive);
+    this.#answers = ((this.#answers << 1) | (how === ProbeEnd.direct ? 1 : 0)) & allAnswered;
+    if (!this.#isOn) return false;
+    if (!this.#hasGoodLinks) this.#goodSinceMs = atMs;
+    if (atMs - this.#goodSinceMs < this.#config.quarantineMs * this.#factor) return false;
+    this.#isOn = false;
+    this.endedAtMs = atMs;
+    this.#accusedAtMs.clear();
+    return true;
+  }
+
+  get #hasGoodLinks(): boolean {
+    let answered = 0;
+    for (let bits = this.#answers; bits !== 0; bits &= bits - 1) answered++;
+    return answered >= fewestAnswered;
+  }
+
+  /** Whether it is not the first time lately that we were deaf for so long. */
+  #flaps(nowMs: number): boolean {
+    const isLong = this.#deafToMs - this.#deafFromMs >= deafIntervals * this.#config.probeIntervalMs;
+    if (!isLong || nowMs - this.#deafToMs > soonMs || this.#deafFromMs === this.#flappedAtMs) return false;
+    const isHabit = this.#deafFromMs - this.#flappedAtMs < flapWindowMs;
+    this.#flappedAtMs = this.#deafFromMs;
+    return isHabit;
+  }
+
+  #noteDeafness(atMs: number, isDeaf: boolean): void {
+    if (isDeaf && !this.#isDeaf) this.#deafFromMs = atMs;
+    if (isDeaf) this.#deafToMs = atMs;
+    this.#isDeaf = isDeaf;
+  }
+
+  /** Accused by many, far more than others are, while our own probes fail as well. */
+  #isOutlier(nowMs: number): boolean {
+    this.#roll(nowMs);
+    for (const [accuser, atMs] of this.#accusedAtMs) {
+      if (nowMs - atMs > windowMs) this.#accusedAtMs.delete(accuser);
+    }
+    const others = this.#roster.liveCount - 1;
+    const accusers = this.#accusedAtMs.size;
+    if (accusers < Math.min(mostAccusers, Math.max(2, Math.ceil(others / 2))) || this.#hasGoodLinks) return false;
+    return accusers > (outlierFactor * (this.#elsewhere + this.#elsewhereBefore)) / others;
+  }
+
+  #enter(nowMs: number): void {
+    this.entered++;
+    const isAgain = this.entered > 1 && nowMs - this.endedAtMs < peaceMs;
+    this.#factor = isAgain ? Math.min(2 * this.#factor, longestFactor) : 1;
+    this.#isOn = true;
+    this.#goodSinceMs = nowMs;
+  }
+
+  #roll(nowMs: number): void {
+    if (nowMs < this.#windowEndsAtMs) return;
+    const isNext = nowMs < this.#windowEndsAtMs + windowMs;
+    this.#elsewhereBefore = isNext ? this.#elsewhere : 0;
+    this.#elsewhere = 0;
+    this.#windowEndsAtMs = nowMs + windowMs;
+  }
+}
