@@ -33,9 +33,9 @@ const subjects: Readonly<Record<string, string>> = {
 
 /** Measures that a picture names, in words; of the others it says nothing. */
 const names: Readonly<Record<string, string>> = {
-  firstMs: "first knows",
+  firstMs: "first knows (median)",
   allMs: "all know",
-  spreadMs: "from first to all",
+  spreadMs: "from first to all (median)",
   datagramsPerNodeWhileSpreading: "datagrams a member",
   datagramsPerNodeSecond: "datagrams a member and second",
   bytesPerNodeSecond: "bytes a member and second",

@@ -6,7 +6,7 @@ const [width, height] = [1040, 370];
 const [left, right, top, bottom] = [58, 20, 26, 52];
 const [plotWidth, plotHeight] = [width - left - right, height - top - bottom];
 /** Hops that have a colour of their own. */
-export const mostHops = 6;
+export const mostHops = 8;
 
 /** Time on the axis. */
 interface Scale {

@@ -2,12 +2,13 @@
 export const style = `
 :root{color-scheme:light dark;--page:#fbfbf9;--card:#fff;--ink:#1c2430;--dim:#5d6878;--line:#d9dde3;
 --field:#f1f2f4;--alive:#a9d5dd;--suspect:#f2b31b;--dead:#a50f3f;--left:#5a5fc0;--gone:#111820;--mark:#111820;
---halo:#fff;--h0:#a50f3f;--h1:#0b3c6f;--h2:#1c6ea4;--h3:#2f9bb0;--h4:#6cbf95;--h5:#b9b83c;--sent:#8794a6;
---part:#cfd4dd}
+--halo:#fff;--h0:#a50f3f;--h1:#0b3c6f;--h2:#1c6ea4;--h3:#2f9bb0;--h4:#6cbf95;--h5:#b9b83c;--h6:#e08e2e;--h7:#8a5a83;
+--sent:#8794a6;--part:#cfd4dd}
 @media (prefers-color-scheme:dark){
 :root{--page:#0f141b;--card:#171e28;--ink:#e8edf3;--dim:#9aa7b7;--line:#2b3542;--field:#10161e;--alive:#1f5963;
 --suspect:#ffd166;--dead:#ff5577;--left:#9aa0ff;--gone:#fff;--mark:#fff;--halo:#0b0f15;--h0:#ff5577;
---h1:#f4f9fd;--h2:#a9d8f5;--h3:#5fb3d9;--h4:#4f9d8b;--h5:#b5a642;--sent:#66758a;--part:#3a4656}}
+--h1:#f4f9fd;--h2:#a9d8f5;--h3:#5fb3d9;--h4:#4f9d8b;--h5:#c9c04f;--h6:#f0a04b;--h7:#c792b8;--sent:#66758a;
+--part:#3a4656}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.4 system-ui,sans-serif}
 main{max-width:1560px;margin:0 auto;padding:14px 24px}
@@ -73,12 +74,16 @@ text{fill:var(--ink);font-size:13px}
 .h3{stroke:var(--h3)}
 .h4{stroke:var(--h4)}
 .h5{stroke:var(--h5)}
+.h6{stroke:var(--h6)}
+.h7{stroke:var(--h7)}
 .ball.h0{background:var(--h0)}
 .ball.h1{background:var(--h1)}
 .ball.h2{background:var(--h2)}
 .ball.h3{background:var(--h3)}
 .ball.h4{background:var(--h4)}
 .ball.h5{background:var(--h5)}
+.ball.h6{background:var(--h6)}
+.ball.h7{background:var(--h7)}
 .play .hop{animation:appear .45s both;animation-delay:calc(var(--hop)*.7s + .3s)}
 @keyframes appear{from{opacity:0}}
 button{font:inherit;font-size:13px;color:inherit;background:none;border:1px solid var(--line);border-radius:6px;
