@@ -233,11 +233,12 @@ export class Recorder implements Witness {
   #note(atMs: number, subject: number): void {
     const history = this.#held[subject];
     if (history === undefined) return;
-    const counts = this.#counts.subarray(subject * states, (subject + 1) * states);
-    const others = counts.reduce((sum, count) => sum + count, 0);
+    const base = subject * states;
+    const countOf = (state: number): number => this.#counts[base + state] as number;
+    const others = countOf(unknown) + countOf(alive) + countOf(suspect) + countOf(dead) + countOf(left);
     // The smallest share shows, and only all are all.
     const share = (state: number): number => {
-      const count = counts[state] as number;
+      const count = countOf(state);
       return count === 0 ? 0 : Math.max(1, Math.floor((levels * count) / others));
     };
     const now: Held = { atMs, alive: share(alive), suspect: share(suspect), dead: share(dead), left: share(left) };
