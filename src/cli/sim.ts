@@ -11,6 +11,7 @@ import {
   measureStorm,
 } from "../sim/measure.js";
 import { mixHashes } from "../sim/trace.js";
+import { figuresOf, Picture } from "./sim_picture.js";
 import { reportSwarm } from "./sim_swarm.js";
 import { parseCount, parseFlags, UsageError } from "./usage.js";
 
@@ -40,8 +41,9 @@ export async function runSim(args: string[]): Promise<number> {
     jobs: { type: "string", default: "1" },
     loss: { type: "string", default: "0" },
     json: { type: "boolean", default: false },
+    html: { type: "string" },
   });
-  const { scenario } = flags;
+  const { scenario, html } = flags;
   if (!scenarios.includes(scenario)) {
     throw new UsageError(`there is no scenario ${scenario}`, `give one of ${scenarios.join(", ")}`);
   }
@@ -52,17 +54,35 @@ export async function runSim(args: string[]): Promise<number> {
   const lossRate = parseCount("loss", flags.loss, 0, 99) / 100;
   const measure = measures[scenario];
   const experiment = experiments.get(scenario);
+  if (html !== undefined) checkDrawable(scenario, jobs);
+  const picture = html === undefined ? undefined : new Picture(html, { scenario, nodes, seed, lossRate, runs });
   const report = measure
-    ? reportMeasures(measure, { nodes, seed, lossRate }, runs)
+    ? reportMeasures(measure, { nodes, seed, lossRate }, runs, picture)
     : experiment
       ? reportExperiment(experiment, { size: "quick", nodes, seed, runs })
-      : await reportSwarm({ nodes, seed, runs, jobs });
+      : await reportSwarm({ nodes, seed, runs, jobs }, picture);
   if (flags.json) console.log(JSON.stringify({ scenario, nodes, seed, runs, ...report }));
   return report.violations === 0 ? 0 : 1;
 }
 
-function reportMeasures(measure: (options: MeasureOptions) => Measured, options: MeasureOptions, runs: number): Report {
-  const all = Array.from({ length: runs }, (_, i) => measure({ ...options, seed: options.seed + i }));
+function checkDrawable(scenario: string, jobs: number): void {
+  const drawable = ["swarm", ...Object.keys(measures)];
+  if (!drawable.includes(scenario)) {
+    const problem = `--html draws one run, and ${scenario} is a table of many`;
+    throw new UsageError(problem, `give --scenario one of ${drawable.join(", ")}`);
+  }
+  if (jobs > 1) throw new UsageError("--html looks on in its own thread", "give it without --jobs");
+}
+
+function reportMeasures(
+  measure: (options: MeasureOptions) => Measured,
+  options: MeasureOptions,
+  runs: number,
+  picture: Picture | undefined,
+): Report {
+  const all = Array.from({ length: runs }, (_, i) => {
+    return measure({ ...options, seed: options.seed + i, recorder: i === 0 ? picture?.recorder : undefined });
+  });
   for (const { figures, falseFailures } of all) {
     for (const [name, value] of Object.entries(figures)) {
       const text =
@@ -73,8 +93,10 @@ function reportMeasures(measure: (options: MeasureOptions) => Measured, options:
     }
     console.log(`${"falseFailures".padEnd(32)} ${falseFailures}`);
   }
+  const [first] = all as [Measured];
+  picture?.draw({ traceHash: first.traceHash, figures: figuresOf(first) });
   const violations = all.reduce((sum, { falseFailures }) => sum + falseFailures, 0);
-  return { violations, ...all[0]?.figures, traceHash: mixHashes(all.map(({ traceHash }) => traceHash)) };
+  return { violations, ...first.figures, traceHash: mixHashes(all.map(({ traceHash }) => traceHash)) };
 }
 
 /** The tables of bench/RESULTS.md, in small and with so many nodes. */

@@ -1,6 +1,8 @@
 import { Worker } from "node:worker_threads";
+import { describeMs } from "../sim/picture/svg.js";
 import { runSwarm, type SwarmResult } from "../sim/swarm.js";
 import { mixHashes } from "../sim/trace.js";
+import type { Picture } from "./sim_picture.js";
 
 export interface SwarmRuns {
   readonly nodes: number;
@@ -15,7 +17,7 @@ export interface SwarmRuns {
 const fewRuns = 20;
 
 /** Lives of clusters, and what was found in them; the same figures whatever the number of threads. */
-export async function reportSwarm(given: SwarmRuns) {
+export async function reportSwarm(given: SwarmRuns, picture?: Picture) {
   const { nodes, seed: firstSeed, runs, jobs } = given;
   const results: SwarmResult[] = new Array(runs);
   let done = 0;
@@ -25,8 +27,9 @@ export async function reportSwarm(given: SwarmRuns) {
     done++;
     if (runs <= fewRuns || done % 50 === 0) console.log(describeRun(result, done, runs));
   };
-  if (jobs === 1) for (let i = 0; i < runs; i++) take(runSwarm(firstSeed + i, nodes));
-  else await runThreads(given, take);
+  if (jobs > 1) await runThreads(given, take);
+  else for (let i = 0; i < runs; i++) take(runSwarm(firstSeed + i, nodes, i === 0 ? picture?.recorder : undefined));
+  if (picture !== undefined) drawRun(picture, results[0] as SwarmResult);
   const failedSeeds = results.filter(({ found }) => found > 0).map(({ seed }) => seed);
   const violations = results.reduce((sum, { found }) => sum + found, 0);
   const falseFailures = results.reduce((sum, result) => sum + result.falseFailures, 0);
@@ -67,6 +70,16 @@ function describeRun({ seed, faults, found, healMs, datagrams, traceHash }: Swar
   const healed = healMs === null ? "never agreed again" : `agreed ${(healMs / 1000).toFixed(1)} s after the healing`;
   const counts = `${found} violations, ${healed}, ${datagrams} datagrams`;
   return `${done}/${runs} seed ${seed}: ${counts}, ${traceHash} (${faults})`;
+}
+
+function drawRun(picture: Picture, { traceHash, faults, found, falseFailures, healMs, datagrams }: SwarmResult): void {
+  const figures = [
+    { name: "violations", value: String(found) },
+    { name: "false failures", value: String(falseFailures) },
+    { name: "all agreed after the faults", value: describeMs(healMs ?? Number.POSITIVE_INFINITY) },
+    { name: "datagrams", value: datagrams.toLocaleString("en") },
+  ];
+  picture.draw({ traceHash, figures, faults });
 }
 
 function describeViolations({ seed, violations }: SwarmResult): void {

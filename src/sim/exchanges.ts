@@ -11,6 +11,8 @@ export interface ExchangeWorld {
   nowMs(): number;
   later(delayMs: number, work: () => void): void;
   perform(node: SimNode, work: (localMs: number) => void): void;
+  /** The same, with who makes it do so. */
+  hear(node: SimNode, speaker: AddressHandle, work: (localMs: number) => void): void;
   nodeAt(address: AddressHandle): SimNode | undefined;
   /** Puts a line into the trace. */
   note(text: string): void;
@@ -39,12 +41,12 @@ export class Exchanges {
       const backMs = peer.isClosed || !peer.host.isRunning ? null : this.#turn(peer, node);
       if (backMs === null) return fail();
       const answer = peer.swim.sync.localRecords();
-      this.#merge(peer, node.name, records);
+      this.#merge(peer, node, records);
       // Half of it is through: the peer knows us, and we wait for its answer.
       if (fault === "stalled") return this.#world.later(Math.max(0, streamTimeoutMs - there.delayMs), fail);
       if (fault === "reset") return this.#world.later(backMs, fail);
       this.#world.later(backMs, () => {
-        if (!node.isClosed && node.host.isRunning) this.#merge(node, peer.name, answer);
+        if (!node.isClosed && node.host.isRunning) this.#merge(node, peer, answer);
       });
     });
   }
@@ -63,19 +65,19 @@ export class Exchanges {
       const { records, wanted } = peer.swim.sync.compare(salt, fingerprints);
       this.#world.later(backMs, () => {
         if (node.isClosed || !node.host.isRunning) return;
-        this.#merge(node, peer.name, records);
+        this.#merge(node, peer, records);
         if (fault === "stalled") return;
         const rest = node.swim.sync.recordsOf(salt, wanted);
         this.#world.later(there.delayMs, () => {
-          if (!peer.isClosed && peer.host.isRunning) this.#merge(peer, node.name, rest);
+          if (!peer.isClosed && peer.host.isRunning) this.#merge(peer, node, rest);
         });
       });
     });
   }
 
-  #merge(node: SimNode, from: string, records: readonly MemberRecord[]): void {
-    this.#world.note(`${node.name} merges ${records.length} of ${from}`);
-    this.#world.perform(node, (localMs) => node.swim.handleSync(localMs, from, records));
+  #merge(node: SimNode, { name, address }: SimNode, records: readonly MemberRecord[]): void {
+    this.#world.note(`${node.name} merges ${records.length} of ${name}`);
+    this.#world.hear(node, address, (localMs) => node.swim.handleSync(localMs, name, records));
   }
 
   ping(node: SimNode, to: AddressHandle, target: string, seq: number, timeoutMs: number): void {

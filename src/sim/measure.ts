@@ -1,5 +1,5 @@
 import type { SimNode } from "./node.js";
-import { Simulation } from "./simulation.js";
+import { type SimEvent, Simulation } from "./simulation.js";
 import { Stage, type StageOptions } from "./stage.js";
 
 export interface MeasureOptions extends StageOptions {
@@ -122,9 +122,10 @@ export function measureStorm(given: MeasureOptions): Measured {
 }
 
 /** All start at once and join through the first. */
-export function measureJoin({ nodes, seed, lossRate = 0, options = {} }: MeasureOptions): Measured {
+export function measureJoin({ nodes, seed, lossRate = 0, options = {}, recorder }: MeasureOptions): Measured {
   let falseFailures = 0;
-  const sim = new Simulation({ seed, observe: ({ kind }) => void (kind === "fail" && falseFailures++) });
+  const observe = ({ kind }: SimEvent): void => void (kind === "fail" && falseFailures++);
+  const sim = new Simulation({ seed, observe, witness: recorder });
   sim.network.lossRate = lossRate;
   for (let i = 0; i < nodes; i++) sim.open(`n${i}`, options);
   for (const node of sim.nodes.slice(1)) node.join("n0");
@@ -149,6 +150,7 @@ export function measureJoin({ nodes, seed, lossRate = 0, options = {} }: Measure
     bytesPerNode: sim.bytes / nodes,
   };
   const { hash } = sim.trace;
+  recorder?.end(sim.nowMs);
   sim.close();
   return { figures, falseFailures, traceHash: hash };
 }

@@ -1,4 +1,5 @@
 import type { Random } from "../random.js";
+import type { Fact } from "./witness.js";
 
 /** One-way delays in milliseconds. */
 export type Delay =
@@ -45,6 +46,7 @@ export class Network {
   dropped = 0;
   stopped = 0;
   readonly #random: Random;
+  readonly #tell: (fact: Fact) => void;
   readonly #cuts = new Set<string>();
   readonly #groups = new Map<string, number>();
   readonly #lossTo = new Map<string, number>();
@@ -52,13 +54,15 @@ export class Network {
   readonly #cloggedUntilMs = new Map<string, number>();
   readonly #senders = new Map<string, Sender>();
 
-  constructor(random: Random) {
+  constructor(random: Random, tell: (fact: Fact) => void = () => {}) {
     this.#random = random;
+    this.#tell = tell;
   }
 
   /** Nothing gets from one to the other any more; the way back stays open. */
   cut(from: string, to: string): void {
     this.#cuts.add(`${from}\0${to}`);
+    this.#tell({ kind: "cut", from, to });
   }
 
   /** Ends a cut. */
@@ -69,6 +73,7 @@ export class Network {
   /** Hosts of different groups do not hear each other; those of no group hear all. */
   partition(groups: readonly (readonly string[])[]): void {
     this.#groups.clear();
+    this.#tell({ kind: "partition", parts: groups.length });
     groups.forEach((names, group) => {
       for (const name of names) this.#groups.set(name, group);
     });
@@ -99,6 +104,7 @@ export class Network {
 
   /** Ends cuts, clogs, partitions, losses, links of their own and narrow senders; delays stay. */
   heal(): void {
+    this.#tell({ kind: "heal" });
     this.lossRate = 0;
     this.duplicateRate = 0;
     this.reorderRate = 0;

@@ -42,6 +42,7 @@ export interface SimNodeWorld {
   nodeNamed(name: string): SimNode | undefined;
   readonly became: ((member: MemberHandle, change: ObservedChange) => void) | undefined;
   tell(event: Told): void;
+  happens(kind: "close" | "leave" | "stall" | "resume"): void;
   close(refuses: boolean): void;
   stall(state: Stall): void;
   resume(): void;
@@ -116,6 +117,7 @@ export class SimNode implements Receiver, Scheduled {
 
   /** Announces that it leaves. It goes on passing things on until it is closed. */
   leave(): void {
+    this.#world.happens("leave");
     this.#world.perform((nowMs) => this.swim.leave(nowMs));
   }
 
@@ -126,16 +128,19 @@ export class SimNode implements Receiver, Scheduled {
   close({ refuses = false }: { readonly refuses?: boolean } = {}): void {
     if (this.isClosed) return;
     this.isClosed = true;
+    this.#world.happens("close");
     this.#world.close(refuses);
   }
 
   /** Its JavaScript, its whole process or its traffic stands still until resume(). */
   stall(state: Stall): void {
+    this.#world.happens("stall");
     this.#world.stall(state);
   }
 
   /** Goes on, with all that came meanwhile. */
   resume(): void {
+    this.#world.happens("resume");
     this.#world.resume();
   }
 

@@ -13,6 +13,7 @@ import { Exchanges } from "./exchanges.js";
 import { Network } from "./network.js";
 import { SimNode, type Told } from "./node.js";
 import { Trace } from "./trace.js";
+import type { Witness } from "./witness.js";
 
 /** What the user of a node would be told, once its core is at rest. */
 export type SimEvent = { readonly atMs: number; readonly node: string } & Told;
@@ -24,6 +25,8 @@ export interface SimulationOptions {
   readonly observe?: (event: SimEvent) => void;
   /** Told of every change of a member's state at a node, whether its user is told or not. Must not call the nodes. */
   readonly observeState?: (node: string, member: string, change: ObservedChange) => void;
+  /** Told what happens and who made whom think what, for pictures. */
+  readonly witness?: Witness | undefined;
 }
 
 export interface OpenOptions {
@@ -58,6 +61,7 @@ export class Simulation {
   bytes = 0;
   readonly #observe: (event: SimEvent) => void;
   readonly #observeState: SimulationOptions["observeState"];
+  readonly #witness: Witness | undefined;
   readonly #memory: HubMemory;
   readonly #reader: RingReader;
   readonly #dispatcher: Dispatcher;
@@ -77,14 +81,17 @@ export class Simulation {
   #usedIps = 0;
   #nowMs = 0;
   #isTelling = false;
+  /** Whose words are being handled; 0: nobody's. */
+  #speaker: AddressHandle | 0 = 0;
 
   /** Errors: TATTLER_ADDON_MISSING. */
-  constructor({ seed, observe = () => {}, observeState }: SimulationOptions) {
+  constructor({ seed, observe = () => {}, observeState, witness }: SimulationOptions) {
     const addon = loadAddon();
     this.random = new Random(seed);
-    this.network = new Network(this.random.child());
+    this.network = new Network(this.random.child(), (fact) => witness?.happened(this.#nowMs, fact));
     this.#observe = observe;
     this.#observeState = observeState;
+    this.#witness = witness;
     this.#memory = openHub(addon, "manual", () => {});
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
     this.#dispatcher = new Dispatcher(this.#memory.hub);
@@ -93,6 +100,13 @@ export class Simulation {
       random: this.random,
       nowMs: () => this.#nowMs,
       later: (delayMs, work) => this.#later(delayMs, work),
+      hear: (node, speaker, work) => {
+        this.#perform(node, (localMs) => {
+          this.#speaker = speaker;
+          work(localMs);
+          this.#speaker = 0;
+        });
+      },
       perform: (node, work) => this.#perform(node, work),
       nodeAt: (address) => this.#byAddress.get(address),
       note: (text) => this.trace.noteText(this.#nowMs, text),
@@ -120,6 +134,7 @@ export class Simulation {
   open(name: string, options: Partial<GossipOptions> = {}, how: OpenOptions = {}): SimNode {
     const config = resolveConfig({ ...options, name });
     if (this.#byName.has(name)) throw tattlerError("TATTLER_BIND_FAILED", [name, "a node of this name runs"]);
+    this.#witness?.happened(this.#nowMs, { kind: "start", node: name });
     const address = this.#addressOf(name, how.newAddress === true);
     const { hub } = this.#memory;
     const self = hub.intern(name);
@@ -128,15 +143,15 @@ export class Simulation {
     const hasBuddy = how.buddy !== false;
     const counters = this.#countersOf(endpoint.index);
     const parts = { config, hub, endpoint, self, address, counters, random: this.random.child(), hasBuddy };
-    const watch = this.#observeState;
     const node: SimNode = new SimNode(parts, {
       perform: (work) => this.#perform(node, work),
       sync: (to) => this.#exchanges.sync(node, to),
       reconcile: (to) => this.#exchanges.reconcile(node, to),
       ping: (to, target, seq, timeoutMs) => this.#exchanges.ping(node, to, target, seq, timeoutMs),
       nodeNamed: (wanted) => this.#byName.get(wanted),
-      became: watch && ((member, change) => watch(name, hub.nameOf(member), change)),
+      became: this.#becameOf(name),
       tell: (event) => this.#events.push({ atMs: this.#nowMs, node: name, ...event }),
+      happens: (kind) => this.#witness?.happened(this.#nowMs, { kind, node: name }),
       close: (refuses) => this.#close(node, refuses),
       stall: (state) => node.host.stall(state, this.#nowMs),
       resume: () => this.#resume(node),
@@ -262,6 +277,7 @@ export class Simulation {
       if (sender === undefined) continue;
       this.datagrams++;
       this.bytes += length;
+      this.#witness?.sent(this.#nowMs);
       this.trace.note(this.#nowMs, endpoint, to, length);
       const receiver = this.#byAddress.get(to);
       if (receiver === undefined) this.#refuse(sender, to, length);
@@ -279,7 +295,7 @@ export class Simulation {
   /** The machine is there, the port is not: it says so. */
   #refuse(sender: SimNode, to: AddressHandle, length: number): void {
     if (!this.#refusing.has(to)) return;
-    const absent = [...this.#addresses].find(([, address]) => address === to)?.[0] ?? "";
+    const absent = this.#nameAt(to) ?? "";
     this.network.carry(sender.name, absent, length, this.#nowMs, (thereMs) => {
       this.network.carry(absent, sender.name, length, this.#nowMs, (backMs) => {
         this.#later(thereMs + backMs, () => {
@@ -309,11 +325,13 @@ export class Simulation {
     hub.deliver(receiver.endpoint.index, source, bytes, receiver.host.localMs(atMs), answers);
     const count = hub.poll();
     const first = hub.readIndex();
+    this.#speaker = source;
     for (let i = 0; i < count; i++) {
       this.#reader.select(first + i);
       this.#dispatcher.dispatch(receiver, this.#reader);
     }
     hub.consume(count);
+    this.#speaker = 0;
     receiver.swim.flush(receiver.host.localMs(this.#nowMs));
     this.#send();
   }
@@ -331,6 +349,22 @@ export class Simulation {
   }
 
   // --- nodes
+
+  /** Who looks on; nobody: nothing is told, at no cost. */
+  #becameOf(name: string): ((member: MemberHandle, change: ObservedChange) => void) | undefined {
+    const [watch, witness] = [this.#observeState, this.#witness];
+    if (watch === undefined && witness === undefined) return undefined;
+    return (handle, change) => {
+      const member = this.#memory.hub.nameOf(handle);
+      watch?.(name, member, change);
+      witness?.became(this.#nowMs, name, member, change, this.#nameAt(this.#speaker));
+    };
+  }
+
+  #nameAt(address: AddressHandle | 0): string | null {
+    if (address === 0) return null;
+    return this.#byAddress.get(address)?.name ?? [...this.#addresses].find(([, its]) => its === address)?.[0] ?? null;
+  }
 
   #addressOf(name: string, isNew: boolean): AddressHandle {
     let address = this.#addresses.get(name);

@@ -2,6 +2,7 @@ import type { GossipOptions } from "../config.js";
 import { Random } from "../random.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { SimNode } from "./node.js";
+import type { Recorder } from "./recorder.js";
 import { type SimEvent, Simulation } from "./simulation.js";
 
 export interface StageOptions {
@@ -12,6 +13,8 @@ export interface StageOptions {
   readonly options?: Partial<GossipOptions>;
   /** Whether suspects are told that they are (OpenOptions). */
   readonly buddy?: boolean;
+  /** Keeps what happens, for a picture. */
+  readonly recorder?: Recorder | undefined;
 }
 
 /** How an event at one member was told to the others. */
@@ -38,17 +41,20 @@ export class Stage {
   readonly gone = new Set<string>();
   /** When each node was first told of an event, by `kind member`. */
   readonly #told = new Map<string, Map<string, number>>();
+  readonly #recorder: Recorder | undefined;
 
   constructor(given: StageOptions, observe: (event: SimEvent) => void = () => {}) {
-    const { nodes, seed, lossRate = 0, options = {}, buddy = true } = given;
+    const { nodes, seed, lossRate = 0, options = {}, buddy = true, recorder } = given;
     const note = (event: SimEvent): void => {
       this.#note(event);
       observe(event);
     };
     this.dice = new Random(seed);
-    this.sim = new Simulation({ seed, observe: note });
+    this.#recorder = recorder;
+    this.sim = new Simulation({ seed, observe: note, witness: recorder });
     for (let i = 0; i < nodes; i++) this.sim.open(`n${i}`, options, { buddy });
     acquaint(this.sim.nodes);
+    recorder?.acquainted(this.sim.nowMs);
     this.sim.network.lossRate = lossRate;
     this.sim.run(settleMs);
   }
@@ -91,6 +97,7 @@ export class Stage {
   /** Ends it; the hash of all that happened. */
   close(): string {
     const { hash } = this.sim.trace;
+    this.#recorder?.end(this.sim.nowMs);
     this.sim.close();
     return hash;
   }

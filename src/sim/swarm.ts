@@ -4,6 +4,7 @@ import { healBoundMs, quarantineBoundMs, refutationBoundMs, suspicionBoundMs } f
 import { Checker, type Violation } from "./checker.js";
 import { aftermathMs, type Fault, faults as kinds } from "./faults.js";
 import type { SimNode } from "./node.js";
+import type { Recorder } from "./recorder.js";
 import { Simulation } from "./simulation.js";
 
 export interface SwarmResult {
@@ -29,8 +30,8 @@ const safetyMs = 90 * secondMs;
  * others are not hidden behind them), is healed, and has to agree again within a bound. After "Swarm testing" (Groce
  * et al., ISSTA 2012) and FoundationDB's simulation.
  */
-export function runSwarm(seed: number, count: number): SwarmResult {
-  const swarm = new Swarm(seed, count);
+export function runSwarm(seed: number, count: number, recorder?: Recorder): SwarmResult {
+  const swarm = new Swarm(seed, count, recorder);
   try {
     return swarm.run();
   } finally {
@@ -54,6 +55,7 @@ export class Swarm {
   readonly #boundMs: number;
   /** How much longer it may take when somebody found itself at fault and stays out. */
   readonly #quarantineMs: number;
+  readonly #recorder: Recorder | undefined;
   /** Since when each node has run as it should, among peers that it can reach. */
   readonly #wellSinceMs = new Map<string, number>();
   /** Who does not run as it should, and why. */
@@ -61,14 +63,16 @@ export class Swarm {
   #networkWellSinceMs: number | null = 0;
   #updates = 0;
 
-  constructor(seed: number, count: number) {
+  constructor(seed: number, count: number, recorder?: Recorder) {
     this.#seed = seed;
+    this.#recorder = recorder;
     this.dice = new Random(seed);
     this.names = Array.from({ length: count }, (_, i) => `n${i}`);
     this.sim = new Simulation({
       seed,
       observe: (event) => this.#checker.handleEvent(event),
       observeState: (...given) => this.#checker.handleState(...given),
+      witness: recorder,
     });
     this.#options = { retransmitMult: 4 + this.dice.below(3), stallToleranceMs: this.dice.below(2) * 5000 };
     const config = resolveConfig({ ...this.#options, name: "n0" });
@@ -157,6 +161,7 @@ export class Swarm {
   }
 
   #end(): void {
+    this.#recorder?.end(this.sim.nowMs);
     for (const node of this.sim.nodes) node.close();
     const held = this.sim.leftovers();
     if (held.length > 0) this.#checker.report("leak", `${held.slice(0, 3)} are held although every node is closed`);

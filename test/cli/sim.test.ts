@@ -1,4 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { cli } from "../support/agent.js";
 
@@ -25,6 +28,26 @@ describe("tattler sim", () => {
     expect(Object.values(figures)).not.toContain(null); // JSON's word for what never came
   });
 
+  it.each(["swarm", "steady", "silent", "storm", "join"])("draws %s, and runs it as it would without", (scenario) => {
+    const folder = mkdtempSync(join(tmpdir(), "tattler-picture-"));
+    try {
+      const file = join(folder, "run.html");
+      const args = ["--scenario", scenario, "--nodes", "12", "--seed", "5", "--runs", "2", "--json"];
+      const { status, stderr, last, text } = run(...args, "--html", file);
+      expect([status, stderr]).toEqual([0, ""]);
+      expect(text).toContain(`${file}, of the first run`);
+      expect(last).toBe(run(...args).last);
+      const page = readFileSync(file, "utf8");
+      const first = JSON.parse(run("--scenario", scenario, "--nodes", "12", "--seed", "5", "--json").last);
+      for (const said of [scenario, "12 members", "seed 5", "first of 2 runs", first.traceHash]) {
+        expect(page).toContain(said);
+      }
+      expect(page.trimEnd().endsWith("</html>")).toBe(true);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it("repeats an experiment in small, with its tables", () => {
     const args = ["--scenario", "spread", "--nodes", "8", "--seed", "2", "--json"];
     const { status, stderr, last, text } = run(...args);
@@ -38,6 +61,9 @@ describe("tattler sim", () => {
     [["--nodes", "1"], /--nodes 1 is not a whole number.*from 2/],
     [["--runs", "few"], /--runs few/],
     [["--jobs", "0"], /--jobs 0 is not a whole number.*from 1/],
+    [["--html", "/there/is/no/run.html"], /--html cannot be written: ENOENT.*give a file in a folder that is there/],
+    [["--scenario", "spread", "--html", "run.html"], /--html draws one run, and spread.*give --scenario one of swarm/],
+    [["--jobs", "2", "--html", "run.html"], /--html looks on in its own thread; give it without --jobs/],
   ])("refuses %j", (args, problem) => {
     const { status, stderr } = run(...args);
     expect([status, stderr]).toEqual([2, expect.stringMatching(problem)]);
