@@ -95,6 +95,8 @@ class EndpointObject : public Napi::ObjectWrap<EndpointObject> {
   Napi::Value gossip(const Napi::CallbackInfo& info);
   Napi::Value sendUrgent(const Napi::CallbackInfo& info);
   Napi::Value message(const Napi::CallbackInfo& info);
+  Napi::Value tellAlive(const Napi::CallbackInfo& info);
+  Napi::Value tellDeath(const Napi::CallbackInfo& info);
   void queueAlive(const Napi::CallbackInfo& info);
   void queueSuspect(const Napi::CallbackInfo& info);
   void queueDeath(const Napi::CallbackInfo& info);

@@ -49,6 +49,8 @@ Napi::Function EndpointObject::define(Napi::Env env) {
                          InstanceMethod<&EndpointObject::gossip>("gossip"),
                          InstanceMethod<&EndpointObject::sendUrgent>("sendUrgent"),
                          InstanceMethod<&EndpointObject::message>("message"),
+                         InstanceMethod<&EndpointObject::tellAlive>("tellAlive"),
+                         InstanceMethod<&EndpointObject::tellDeath>("tellDeath"),
                          InstanceMethod<&EndpointObject::queueAlive>("queueAlive"),
                          InstanceMethod<&EndpointObject::queueSuspect>("queueSuspect"),
                          InstanceMethod<&EndpointObject::queueDeath>("queueDeath"),
@@ -131,6 +133,18 @@ Napi::Value EndpointObject::sendUrgent(const Napi::CallbackInfo& info) {
 Napi::Value EndpointObject::message(const Napi::CallbackInfo& info) {
   Endpoint* e = endpoint();
   return truth(info, e && e->sendMessage(number(info, 0), bytesOf(info[1])));
+}
+
+Napi::Value EndpointObject::tellAlive(const Napi::CallbackInfo& info) {
+  Endpoint* e = endpoint();
+  return truth(info, e && e->tellAlive(number(info, 0), number(info, 1), number(info, 2),
+                                       number(info, 3), bytesOf(info[4]), versionsOf(info[5])));
+}
+
+Napi::Value EndpointObject::tellDeath(const Napi::CallbackInfo& info) {
+  Endpoint* e = endpoint();
+  return truth(info, e && e->tellDeath(number(info, 0), number(info, 1), number(info, 2),
+                                       number(info, 3), small(info, 4)));
 }
 
 // --- the broadcast queue

@@ -73,6 +73,11 @@ class Endpoint {
   // none waits; -1: too much of what was sent before has not left yet.
   int32_t sendUrgent(std::span<const AddressHandle> targets);
   bool sendMessage(AddressHandle to, Bytes payload);
+  // One record to one member, past the queue.
+  bool tellAlive(AddressHandle to, MemberHandle subject, AddressHandle address,
+                 uint32_t incarnation, Bytes meta, const std::optional<VersionBytes>& versions);
+  bool tellDeath(AddressHandle to, MemberHandle subject, MemberHandle from, uint32_t incarnation,
+                 uint8_t evidence);
 
   // --- JS thread: the broadcast queue.
 
@@ -124,6 +129,7 @@ class Endpoint {
   Composer& startBody();
   bool transmit(AddressHandle to, Bytes body, bool urgent);
   bool transmitToppedUp(AddressHandle to);
+  bool tell(AddressHandle to, const Broadcast& record);
   void push(Broadcast record);
   void publishQueueCounters();
   void relayAlive(const Record& record, bool urgent);

@@ -12,6 +12,36 @@ uint8_t flagsOf(RecordClass kind, bool urgent) {
   return kind == RecordClass::alive ? kKeepsBudget | kUrgent : kUrgent;
 }
 
+Broadcast aliveOf(MemberHandle subject, std::string_view name, const Address& address,
+                  uint32_t incarnation, Bytes meta, const std::optional<VersionBytes>& versions) {
+  ContentParts content;
+  content.address = address;
+  content.name = name;
+  content.payload = meta;
+  content.hasVersions = versions.has_value();
+  if (versions) content.versions = *versions;
+  Broadcast record;
+  record.content = Content::make(content);
+  record.subject = subject;
+  record.incarnation = incarnation;
+  record.kind = RecordClass::alive;
+  record.wireBytes = static_cast<uint32_t>(
+      aliveWireBytes(name.size(), address, meta.size(), content.hasVersions));
+  return record;
+}
+
+Broadcast accusationOf(RecordClass kind, MemberHandle subject, MemberHandle from,
+                       uint32_t incarnation, uint8_t evidence) {
+  Broadcast record;
+  record.subject = subject;
+  record.from = from;
+  record.incarnation = incarnation;
+  record.evidence = evidence;
+  record.kind = kind;
+  record.wireBytes = kAccusationWireBytes;
+  return record;
+}
+
 }  // namespace
 
 size_t Endpoint::maxMessageBytes() const {
@@ -43,34 +73,37 @@ void Endpoint::queueAlive(MemberHandle subject, AddressHandle address, uint32_t 
                           Bytes meta, const std::optional<VersionBytes>& versions, bool urgent) {
   const Address* socket = parts_.interner.addressOf(address);
   if (!socket) return;
-  ContentParts content;
-  content.address = *socket;
-  content.name = parts_.interner.nameOf(subject);
-  content.payload = meta;
-  content.hasVersions = versions.has_value();
-  if (versions) content.versions = *versions;
-  Broadcast record;
-  record.content = Content::make(content);
-  record.subject = subject;
-  record.incarnation = incarnation;
-  record.kind = RecordClass::alive;
+  Broadcast record =
+      aliveOf(subject, parts_.interner.nameOf(subject), *socket, incarnation, meta, versions);
   record.flags = flagsOf(record.kind, urgent);
-  record.wireBytes = static_cast<uint32_t>(
-      aliveWireBytes(content.name.size(), *socket, meta.size(), content.hasVersions));
   push(std::move(record));
 }
 
 void Endpoint::queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
                                uint32_t incarnation, uint8_t evidence, bool urgent) {
-  Broadcast record;
-  record.subject = subject;
-  record.from = from;
-  record.incarnation = incarnation;
-  record.evidence = evidence;
-  record.kind = kind;
+  Broadcast record = accusationOf(kind, subject, from, incarnation, evidence);
   record.flags = flagsOf(kind, urgent);
-  record.wireBytes = kAccusationWireBytes;
   push(std::move(record));
+}
+
+bool Endpoint::tellAlive(AddressHandle to, MemberHandle subject, AddressHandle address,
+                         uint32_t incarnation, Bytes meta,
+                         const std::optional<VersionBytes>& versions) {
+  const Address* socket = parts_.interner.addressOf(address);
+  const std::string_view name = parts_.interner.nameOf(subject);
+  if (!socket || name.empty()) return false;
+  return tell(to, aliveOf(subject, name, *socket, incarnation, meta, versions));
+}
+
+bool Endpoint::tellDeath(AddressHandle to, MemberHandle subject, MemberHandle from,
+                         uint32_t incarnation, uint8_t evidence) {
+  return tell(to, accusationOf(RecordClass::death, subject, from, incarnation, evidence));
+}
+
+bool Endpoint::tell(AddressHandle to, const Broadcast& record) {
+  if (record.wireBytes + kEnvelopeWireBytes > bodyBudget()) return false;
+  startBody().add(record);
+  return transmit(to, parts_.composer.finish(), false);
 }
 
 bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload,

@@ -65,11 +65,13 @@ class Composer {
   }
   void suspect(const wire::Accusation& accusation) { suspects_.push_back(accusation); }
   void message(MemberId origin, uint64_t sequence, bool direct, Bytes payload);
+  // Interner's thread only.
+  void add(const Broadcast& record);
 
   // Builds the body.
   Bytes finish();
-  // Builds the body of probes topped up from the queue, `budget` bytes at most, without what
-  // suspect() and message() added. Interner's thread only.
+  // Builds the body of probes topped up from the queue, `budget` bytes at most, without the records
+  // that were added. Interner's thread only.
   Bytes finish(BroadcastQueue& queue, size_t budget, size_t& records);
   // The same with the records that wait to be forwarded at once, which count as sent `sends` times.
   Bytes finishUrgent(BroadcastQueue& queue, size_t budget, uint32_t sends, size_t& records);
@@ -84,7 +86,6 @@ class Composer {
   size_t fixedBytes() const;
   Bytes buildWith(std::span<const Broadcast* const> picks, size_t budget, size_t& records);
   void forgetRecords();
-  void add(const Broadcast& record);
   void addAlive(const Content& content, uint32_t incarnation);
   void addAccusation(const Broadcast& record);
   Bytes build();

@@ -39,6 +39,22 @@ export interface Datagrams {
    * waits; -1: too much of what was sent before has not left yet.
    */
   sendUrgent(targets: Uint32Array, count: number): number;
+  /** One record to one member, past the queue. */
+  tellAlive(
+    to: AddressHandle,
+    subject: MemberHandle,
+    address: AddressHandle,
+    incarnation: number,
+    meta: Uint8Array | null,
+    versions: PackedVersions,
+  ): boolean;
+  tellDeath(
+    to: AddressHandle,
+    subject: MemberHandle,
+    from: MemberHandle,
+    incarnation: number,
+    evidence: number,
+  ): boolean;
 }
 
 /**

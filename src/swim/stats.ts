@@ -1,5 +1,6 @@
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { Awareness } from "./awareness.js";
+import type { CatchUp } from "./catch_up.js";
 import type { Errands } from "./errand.js";
 import type { Membership } from "./membership.js";
 import type { Prober } from "./prober.js";
@@ -39,6 +40,8 @@ export interface SwimStats {
   readonly syncsMerged: number;
   /** Comparisons of views that this node began because a digest differed. */
   readonly reconciliations: number;
+  /** Records told to members that a digest showed to be just behind. */
+  readonly caughtUp: number;
   /** Dead members that are tried again now and then. */
   readonly remembered: number;
   /** How often one of them was tried. */
@@ -56,6 +59,7 @@ export interface Counting {
   readonly quarantine: Quarantine;
   readonly errands: Errands;
   readonly sync: Sync;
+  readonly catchUp: CatchUp;
   readonly reconciler: Reconciler;
   readonly reconnect: Reconnect;
   readonly syncsFailed: number;
@@ -79,6 +83,7 @@ export function statsOf(parts: Counting): SwimStats {
     errandsRefused: errands.refused,
     syncsMerged: sync.merged,
     reconciliations: reconciler.started,
+    caughtUp: parts.catchUp.told,
     remembered: reconnect.size,
     reconnects: reconnect.tried,
     syncsFailed: parts.syncsFailed,

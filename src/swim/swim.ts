@@ -5,6 +5,7 @@ import type { RecordKind } from "../wire/generated/wire/record-kind.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import { Awareness } from "./awareness.js";
+import { CatchUp } from "./catch_up.js";
 import { ViewDigest } from "./digest.js";
 import type { Effects } from "./effects.js";
 import { Errands } from "./errand.js";
@@ -78,6 +79,7 @@ export class Swim {
   /** Our view, to be told and compared. */
   readonly sync: Sync;
   readonly #digest: ViewDigest;
+  readonly #catchUp: CatchUp;
   readonly #reconciler: Reconciler;
   readonly #reconnect: Reconnect;
   readonly #pushPull: PushPull;
@@ -135,12 +137,9 @@ export class Swim {
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
     this.sync = new Sync(self.handle, roster, membership, directory, (member) => this.#askToRefute(member));
     this.#pushPull = new PushPull(config.pushPullIntervalMs, self.handle, roster, streams);
-    this.#reconciler = new Reconciler(config.digestSyncIntervalMs, config.gossipIntervalMs, {
-      self: self.handle,
-      digest: this.#digest,
-      roster,
-      streams,
-    });
+    const views = { self: self.handle, digest: this.#digest, roster, streams, datagrams: effects.datagrams };
+    this.#catchUp = new CatchUp(config.digestSyncIntervalMs > 0, views);
+    this.#reconciler = new Reconciler(config.digestSyncIntervalMs, config.gossipIntervalMs, views);
   }
 
   // --- life
@@ -303,7 +302,8 @@ export class Swim {
 
   /** What a ping or an ack said of its sender's view. */
   handleDigest(nowMs: number, from: MemberHandle, low: number, high: number): void {
-    if (!this.quarantine.isOn) this.#reconciler.handleDigest(nowMs, from, low, high);
+    if (this.quarantine.isOn || this.#catchUp.handleDigest(nowMs, from, low, high)) return;
+    this.#reconciler.handleDigest(nowMs, from, low, high);
   }
 
   /** A peer's state, or the part of it that we lacked, from either end of a sync. */
@@ -348,6 +348,7 @@ export class Swim {
       quarantine: this.quarantine,
       errands: this.#errands,
       sync: this.sync,
+      catchUp: this.#catchUp,
       reconciler: this.#reconciler,
       reconnect: this.#reconnect,
       syncsFailed: this.#syncsFailed,

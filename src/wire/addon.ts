@@ -172,6 +172,22 @@ export interface Endpoint {
   sendUrgent(targets: Uint32Array, count: number): number;
   /** A user payload to one address, not relayed. */
   message(to: AddressHandle, payload: Uint8Array): boolean;
+  /** One record to one member, past the queue. */
+  tellAlive(
+    to: AddressHandle,
+    subject: MemberHandle,
+    address: AddressHandle,
+    incarnation: number,
+    meta: Uint8Array | null,
+    versions: PackedVersions,
+  ): boolean;
+  tellDeath(
+    to: AddressHandle,
+    subject: MemberHandle,
+    from: MemberHandle,
+    incarnation: number,
+    evidence: number,
+  ): boolean;
 
   /** `versions` are packed (src/wire/versions.ts); negative or left out, none are sent. */
   queueAlive(

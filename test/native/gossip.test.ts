@@ -163,6 +163,36 @@ describe("gossip", () => {
   });
 });
 
+describe("what one member is told", () => {
+  it("arrives like gossip, and leaves the queue alone", () => {
+    const { a, b, fromA, toB } = setUp();
+    const address = hub.hub.internAddress(mapped(192, 168, 3, 4), 7946);
+    const [x, y] = ["x", "y"].map((name) => hub.hub.intern(name)) as [number, number];
+    a.queueDeath(y, hub.hub.find("a"), 1, Evidence.expired);
+    expect(a.tellAlive(toB, x, address, 7, Buffer.from("meta"), 0x060504030201)).toBe(true);
+    expect(a.tellDeath(toB, y, hub.hub.find("a"), 9, Evidence.hearsay)).toBe(true);
+    expect(a.queueDepth()).toBe(1);
+    const datagrams = takeAll(hub.hub);
+    expect(datagrams.map(({ bytes }) => Buffer.from(bytes).includes("meta"))).toEqual([true, false]);
+    for (const { bytes } of datagrams) hub.hub.deliver(b.index, fromA, bytes, 1);
+    const [alive, death] = hub.drain();
+    expect(alive).toMatchObject({ kind: RecordKind.alive, subject: x, incarnation: 7 });
+    expect(death).toMatchObject({ kind: RecordKind.death, subject: y, from: hub.hub.find("a"), incarnation: 9 });
+    expect((death?.flags ?? 0) >> addon.layout.evidenceShift).toBe(Evidence.hearsay);
+  });
+
+  it("is not sent about nobody, to nobody, or when it fits no datagram", () => {
+    const { a, toB } = setUp();
+    const address = hub.hub.internAddress(mapped(192, 168, 3, 4), 7946);
+    const x = hub.hub.intern("x");
+    expect(a.tellAlive(toB, x, 9999, 1, null, -1)).toBe(false);
+    expect(a.tellAlive(toB, 9999, address, 1, null, -1)).toBe(false);
+    expect(a.tellAlive(9999, x, address, 1, null, -1)).toBe(false);
+    expect(a.tellAlive(toB, x, address, 1, new Uint8Array(1400), -1)).toBe(false);
+    expect(takeAll(hub.hub)).toEqual([]);
+  });
+});
+
 describe("the slab", () => {
   it("is overwritten once a record is consumed, so a kept view shows", () => {
     const { a, b, fromA, toB } = setUp();

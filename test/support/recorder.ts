@@ -167,6 +167,10 @@ export class Recorder implements Effects {
       for (const to of targets.subarray(0, count)) this.#send(to, { verb: "sendUrgent", to });
       return this.urgent.splice(0, this.recordsPerUrgent).length;
     },
+    tellAlive: (to, subject, address, incarnation, meta) =>
+      this.#send(to, { verb: "tellAlive", to, subject, address, incarnation, meta: [...(meta ?? [])] }),
+    tellDeath: (to, subject, from, incarnation, evidence) =>
+      this.#send(to, { verb: "tellDeath", to, subject, from, incarnation, evidence }),
     gossip: (to) => (this.#send(to, { verb: "gossip", to }) ? this.recordsPerGossip : -1),
   };
 

@@ -121,6 +121,9 @@ function effectsOf(node: VirtualNode): Effects {
       pingRequest: (to, target, address, seq) =>
         topUp(to, { kind: "pingRequest", target: name(target), to: address, seq }),
       sendUrgent: () => 0,
+      // It has no digests.
+      tellAlive: () => false,
+      tellDeath: () => false,
       gossip: (to) => {
         const records = queue.fill();
         return send(to, ...records) ? records.length : -1;
