@@ -5,11 +5,11 @@ import { Payloads } from "../io/payloads.js";
 import type { Scheduled } from "../io/scheduler.js";
 import { versionsOfConfig } from "../io/versions.js";
 import type { Random } from "../random.js";
-import type { Datagrams } from "../swim/effects.js";
+import type { Datagrams, Directory } from "../swim/effects.js";
 import type { EventKind, MemberEvent } from "../swim/events.js";
 import type { ObservedChange } from "../swim/observer.js";
 import { Swim } from "../swim/swim.js";
-import type { AddressHandle, Endpoint, Hub, MemberHandle } from "../wire/addon.js";
+import type { AddressHandle, Endpoint, MemberHandle } from "../wire/addon.js";
 import type { Counter } from "../wire/generated/wire/counter.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { RingReader } from "../wire/receive.js";
@@ -23,7 +23,7 @@ export type Told =
 
 export interface SimNodeParts {
   readonly config: Config;
-  readonly hub: Hub;
+  readonly directory: Directory;
   readonly endpoint: Endpoint;
   readonly self: MemberHandle;
   readonly address: AddressHandle;
@@ -59,17 +59,17 @@ export class SimNode implements Receiver, Scheduled {
   readonly swim: Swim;
   readonly payloads: Payloads;
   readonly host = new SimHost();
-  readonly #hub: Hub;
+  readonly #directory: Directory;
   readonly #counters: BigUint64Array;
   readonly #world: SimNodeWorld;
 
   constructor(parts: SimNodeParts, world: SimNodeWorld) {
-    const { config, hub, endpoint, self, address, counters, random, hasBuddy } = parts;
+    const { config, directory, endpoint, self, address, counters, random, hasBuddy } = parts;
     this.config = config;
     this.endpoint = endpoint;
     this.self = self;
     this.address = address;
-    this.#hub = hub;
+    this.#directory = directory;
     this.#counters = counters;
     this.#world = world;
     this.payloads = new Payloads(endpoint, self, random.nextUint32(), config.queueRecords);
@@ -77,15 +77,15 @@ export class SimNode implements Receiver, Scheduled {
       sync: (to: AddressHandle) => world.sync(to),
       reconcile: (to: AddressHandle) => world.reconcile(to),
       ping: (to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number) =>
-        world.ping(to, hub.nameOf(target), seq, timeoutMs),
+        world.ping(to, directory.nameOf(target), seq, timeoutMs),
     };
     const notify = (event: MemberEvent): void => {
       const { kind, member, incarnation } = event;
-      world.tell({ kind, about: hub.nameOf(member), incarnation });
+      world.tell({ kind, about: directory.nameOf(member), incarnation });
     };
     const datagrams = hasBuddy ? endpoint : withoutBuddy(endpoint);
     const observer = world.became && new StateObserver(world.became);
-    const effects = { datagrams, broadcasts: endpoint, directory: hub, streams, notify, observer };
+    const effects = { datagrams, broadcasts: endpoint, directory, streams, notify, observer };
     this.swim = new Swim(
       config,
       { handle: self, address, meta: config.meta, versions: versionsOfConfig(config) },
@@ -141,7 +141,7 @@ export class SimNode implements Receiver, Scheduled {
 
   /** How it knows a member, by the name of the state; null when it does not. */
   stateOf(name: string): string | null {
-    const member = this.#hub.find(name);
+    const member = this.#directory.find(name);
     return this.swim.roster.has(member) ? (MemberState[this.swim.roster.stateOf(member)] as string) : null;
   }
 
@@ -159,7 +159,7 @@ export class SimNode implements Receiver, Scheduled {
 
   handleMessage(reader: RingReader): void {
     if (!this.payloads.accept(reader)) return;
-    this.#world.tell({ kind: "message", about: this.#hub.nameOf(reader.from), payload: reader.payload() });
+    this.#world.tell({ kind: "message", about: this.#directory.nameOf(reader.from), payload: reader.payload() });
   }
 
   allowsAlive(): boolean {

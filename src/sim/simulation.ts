@@ -6,9 +6,10 @@ import { type HubMemory, loadAddon, makeKeyring, openHub } from "../io/native.js
 import { DeadlineHeap, type Scheduled } from "../io/scheduler.js";
 import { Random } from "../random.js";
 import type { ObservedChange } from "../swim/observer.js";
-import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import type { AddressHandle } from "../wire/addon.js";
 import { writeMappedIpv4 } from "../wire/ip.js";
 import { RingReader } from "../wire/receive.js";
+import { SimDirectory } from "./directory.js";
 import { Exchanges } from "./exchanges.js";
 import { Network } from "./network.js";
 import { SimNode, type Told } from "./node.js";
@@ -59,6 +60,7 @@ export class Simulation {
   readonly #observe: (event: SimEvent) => void;
   readonly #observeState: SimulationOptions["observeState"];
   readonly #memory: HubMemory;
+  readonly #directory: SimDirectory;
   readonly #reader: RingReader;
   readonly #dispatcher: Dispatcher;
   readonly #exchanges: Exchanges;
@@ -87,7 +89,8 @@ export class Simulation {
     this.#observeState = observeState;
     this.#memory = openHub(addon, "manual", () => {});
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
-    this.#dispatcher = new Dispatcher(this.#memory.hub);
+    this.#directory = new SimDirectory(this.#memory.hub);
+    this.#dispatcher = new Dispatcher(this.#directory);
     this.#exchanges = new Exchanges({
       network: this.network,
       random: this.random,
@@ -122,12 +125,13 @@ export class Simulation {
     if (this.#byName.has(name)) throw tattlerError("TATTLER_BIND_FAILED", [name, "a node of this name runs"]);
     const address = this.#addressOf(name, how.newAddress === true);
     const { hub } = this.#memory;
-    const self = hub.intern(name);
+    const directory = this.#directory;
+    const self = directory.intern(name);
     const keyring = makeKeyring(config.keys);
     const endpoint = hub.open({ ...config, ip: new Uint8Array(16), port, self, keyring, pingsPerSecond: 0 });
     const hasBuddy = how.buddy !== false;
     const counters = this.#countersOf(endpoint.index);
-    const parts = { config, hub, endpoint, self, address, counters, random: this.random.child(), hasBuddy };
+    const parts = { config, directory, endpoint, self, address, counters, random: this.random.child(), hasBuddy };
     const watch = this.#observeState;
     const node: SimNode = new SimNode(parts, {
       perform: (work) => this.#perform(node, work),
@@ -135,7 +139,7 @@ export class Simulation {
       reconcile: (to) => this.#exchanges.reconcile(node, to),
       ping: (to, target, seq, timeoutMs) => this.#exchanges.ping(node, to, target, seq, timeoutMs),
       nodeNamed: (wanted) => this.#byName.get(wanted),
-      became: watch && ((member, change) => watch(name, hub.nameOf(member), change)),
+      became: watch && ((member, change) => watch(name, directory.nameOf(member), change)),
       tell: (event) => this.#events.push({ atMs: this.#nowMs, node: name, ...event }),
       close: (refuses) => this.#close(node, refuses),
       stall: (state) => node.host.stall(state, this.#nowMs),
@@ -174,7 +178,7 @@ export class Simulation {
 
   /** Names that something still holds on to when all nodes are closed: nothing should. */
   leftovers(): string[] {
-    return [...this.#addresses.keys()].filter((name) => this.#memory.hub.find(name) !== 0);
+    return [...this.#addresses.keys()].filter((name) => this.#directory.find(name) !== 0);
   }
 
   /** Ends everything. Idempotent. */
@@ -335,11 +339,10 @@ export class Simulation {
   #addressOf(name: string, isNew: boolean): AddressHandle {
     let address = this.#addresses.get(name);
     if (address !== undefined && !isNew) return address;
-    const { hub } = this.#memory;
-    if (address !== undefined) hub.releaseAddress(address);
+    if (address !== undefined) this.#directory.releaseAddress(address);
     const ip = new Uint8Array(16);
     writeMappedIpv4(firstIp + ++this.#usedIps, ip);
-    this.#addresses.set(name, (address = hub.internAddress(ip, port)));
+    this.#addresses.set(name, (address = this.#directory.internAddress(ip, port)));
     return address;
   }
 
@@ -357,7 +360,6 @@ export class Simulation {
     this.#byEndpoint[node.endpoint.index] = undefined;
     node.endpoint.close();
     node.swim.stop();
-    const { hub } = this.#memory;
-    hub.release(node.self as MemberHandle);
+    this.#directory.release(node.self);
   }
 }
