@@ -25,6 +25,16 @@ describe("tattler sim", () => {
     expect(Object.values(figures)).not.toContain(null); // JSON's word for what never came
   });
 
+  it("takes how long the steady state lasts, and how often an event happens", () => {
+    const hashes = [
+      ["steady", "--seconds", "5"],
+      ["steady", "--seconds", "6"],
+      ["leave", "--repeats", "1"],
+      ["leave", "--repeats", "2"],
+    ].map((args) => JSON.parse(run("--nodes", "12", "--json", "--scenario", ...args).last).traceHash);
+    expect(new Set(hashes).size).toBe(4);
+  });
+
   it("repeats an experiment in small, with its tables", () => {
     const args = ["--scenario", "spread", "--nodes", "8", "--seed", "2", "--json"];
     const { status, stderr, last, text } = run(...args);
@@ -37,6 +47,8 @@ describe("tattler sim", () => {
     [["--scenario", "tea"], /no scenario tea.*swarm, steady/],
     [["--nodes", "1"], /--nodes 1 is not a whole number.*from 2/],
     [["--runs", "few"], /--runs few/],
+    [["--seconds", "0"], /--seconds 0 is not a whole number.*from 1/],
+    [["--repeats", "0"], /--repeats 0 is not a whole number.*from 1/],
     [["--jobs", "0"], /--jobs 0 is not a whole number.*from 1/],
   ])("refuses %j", (args, problem) => {
     const { status, stderr } = run(...args);
