@@ -12,7 +12,6 @@ interface Entry {
 
 interface NameEntry extends Entry {
   readonly name: string;
-  readonly ringKeys: readonly number[];
 }
 
 interface AddressEntry extends Entry {
@@ -29,6 +28,8 @@ interface AddressEntry extends Entry {
 export class SimDirectory implements Directory {
   readonly #hub: Hub;
   readonly #names: (NameEntry | undefined)[] = [];
+  /** By member, then ring: all of them stay in the processor's cache. */
+  #ringKeys = new Uint32Array(ringCount * 16);
   readonly #byName = new Map<string, MemberHandle>();
   readonly #addresses: (AddressEntry | undefined)[] = [];
   readonly #byKey = new Map<number, AddressHandle>();
@@ -73,7 +74,8 @@ export class SimDirectory implements Directory {
   }
 
   ringKey(member: MemberHandle, ring: number): number {
-    return this.#names[member]?.ringKeys[ring] ?? this.#hub.ringKey(member, ring);
+    if (this.#names[member] === undefined) return this.#hub.ringKey(member, ring);
+    return this.#ringKeys[ringCount * member + ring] as number;
   }
 
   // --- addresses
@@ -121,8 +123,14 @@ export class SimDirectory implements Directory {
   }
 
   #enter(member: MemberHandle, name: string): void {
-    const ringKeys = Array.from({ length: ringCount }, (_, ring) => this.#hub.ringKey(member, ring));
-    this.#names[member] = { name, ringKeys, references: 1 };
+    const first = ringCount * member;
+    if (first >= this.#ringKeys.length) {
+      const larger = new Uint32Array(2 * first);
+      larger.set(this.#ringKeys);
+      this.#ringKeys = larger;
+    }
+    for (let ring = 0; ring < ringCount; ring++) this.#ringKeys[first + ring] = this.#hub.ringKey(member, ring);
+    this.#names[member] = { name, references: 1 };
     this.#byName.set(name, member);
   }
 
