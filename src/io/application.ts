@@ -85,7 +85,8 @@ export class Application {
   /** What the delegate gives; nothing, and a report, when it is no state that a sync can carry. */
   localState(join: boolean): Uint8Array {
     const { delegates, config } = this.#parts;
-    const question = (): Uint8Array => checkState(delegates.localState?.(join), config.maxMessageBytes);
+    const question = (): Uint8Array =>
+      checkState(atOnce("localState", delegates.localState?.(join)), config.maxMessageBytes);
     return this.asks(question, new Uint8Array(0));
   }
 

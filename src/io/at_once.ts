@@ -4,8 +4,7 @@ import { tattlerError } from "../errors.js";
 export function atOnce<T>(name: string, result: T): T {
   if (!isPromise(result)) return result;
   result.then(undefined, () => {}); // whatever comes of it comes too late
-  const remedy = "answer and do all work before returning; only a node with sockets can wait";
-  throw tattlerError("TATTLER_ARGUMENT_INVALID", [name, "it returned a promise", remedy]);
+  throw tattlerError("TATTLER_ARGUMENT_INVALID", [name, "it returned a promise", "do all of it before returning"]);
 }
 
 export function isPromise(result: unknown): result is PromiseLike<unknown> {

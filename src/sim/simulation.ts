@@ -1,5 +1,6 @@
 /** A cluster without sockets under a clock that the caller moves: a run is a seed. */
 import { type GossipOptions, resolveConfig } from "../config.js";
+import type { Delegates } from "../delegates.js";
 import { tattlerError } from "../errors.js";
 import { Dispatcher } from "../io/dispatch.js";
 import { type HubMemory, loadAddon, makeKeyring, openHub } from "../io/native.js";
@@ -32,6 +33,8 @@ export interface OpenOptions {
   readonly newAddress?: boolean;
   /** Whether a ping tells a suspect that it is one (Lifeguard's buddy system); off in experiments. Default true. */
   readonly buddy?: boolean;
+  /** The application's own code, called as a GossipNode calls it, but for promises (SimNode). Default: none. */
+  readonly delegates?: Delegates;
 }
 
 /** Everything that happens at one time, in the order in which it was sent. */
@@ -75,7 +78,8 @@ export class Simulation {
   readonly #refusing = new Set<AddressHandle>();
   readonly #outgoing = new Uint8Array(65_535);
   readonly #info = new Uint32Array(3);
-  readonly #events: SimEvent[] = [];
+  /** Calls into user code, which wait until the core is at rest. */
+  readonly #calls: (() => void)[] = [];
   #usedIps = 0;
   #nowMs = 0;
   #isTelling = false;
@@ -129,18 +133,30 @@ export class Simulation {
     const self = directory.intern(name);
     const keyring = makeKeyring(config.keys);
     const endpoint = hub.open({ ...config, ip: new Uint8Array(16), port, self, keyring, pingsPerSecond: 0 });
-    const hasBuddy = how.buddy !== false;
+    const { buddy: hasBuddy = true, delegates = {} } = how;
     const counters = this.#countersOf(endpoint.index);
-    const parts = { config, directory, endpoint, self, address, counters, random: this.random.child(), hasBuddy };
+    const parts = {
+      config,
+      directory,
+      endpoint,
+      self,
+      address,
+      counters,
+      random: this.random.child(),
+      hasBuddy,
+      delegates,
+    };
     const watch = this.#observeState;
     const node: SimNode = new SimNode(parts, {
       perform: (work) => this.#perform(node, work),
       sync: (to) => this.#exchanges.sync(node, to),
+      join: (peer, end) => this.#exchanges.join(node, peer.address, end),
       reconcile: (to) => this.#exchanges.reconcile(node, to),
       ping: (to, target, seq, timeoutMs) => this.#exchanges.ping(node, to, target, seq, timeoutMs),
       nodeNamed: (wanted) => this.#byName.get(wanted),
       became: watch && ((member, change) => watch(name, directory.nameOf(member), change)),
-      tell: (event) => this.#events.push({ atMs: this.#nowMs, node: name, ...event }),
+      tell: (event, call) => this.#calls.push(() => this.#observed({ atMs: this.#nowMs, node: name, ...event }, call)),
+      later: (call) => this.#calls.push(call),
       close: (refuses) => this.#close(node, refuses),
       stall: (state) => node.host.stall(state, this.#nowMs),
       resume: () => this.#resume(node),
@@ -236,13 +252,15 @@ export class Simulation {
   #tell(): void {
     if (this.#isTelling) return;
     this.#isTelling = true;
-    for (let i = 0; i < this.#events.length; i++) {
-      const event = this.#events[i] as SimEvent;
-      this.trace.noteText(event.atMs, `${event.node} ${event.kind} ${event.about}`);
-      this.#observe(event);
-    }
-    this.#events.length = 0;
+    for (let i = 0; i < this.#calls.length; i++) (this.#calls[i] as () => void)();
+    this.#calls.length = 0;
     this.#isTelling = false;
+  }
+
+  #observed(event: SimEvent, call: () => void): void {
+    this.trace.noteText(event.atMs, `${event.node} ${event.kind} ${event.about}`);
+    this.#observe(event);
+    call();
   }
 
   #later(delayMs: number, arrive: () => void): void {
