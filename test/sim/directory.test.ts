@@ -31,8 +31,11 @@ function play(target: Directory, held: Map<string, number>, [what, which]: reado
   const [member, address] = [held.get(name) ?? 0, held.get(`a${which}`) ?? 0];
   if (what === 0) held.set(name, target.intern(name));
   else if (what === 1) held.set(`a${which}`, target.internAddress(ipOf(which), 7946));
-  else if (what === 2 && target.find(name) !== 0) target.release(member);
-  else if (what === 3 && target.find(name) !== 0) target.retain(member);
+  // Names of an earlier list may still be held: they are no handles of this one.
+  else if (member !== 0 && target.find(name) === member) {
+    if (what === 2) target.release(member);
+    else target.retain(member);
+  }
   const known = target.find(name);
   const text = known === 0 ? "" : target.nameOf(known);
   const keys = known === 0 ? [] : [0, 3, 5].map((ring) => target.ringKey(known, ring));
