@@ -4,6 +4,7 @@ import type { AddressHandle } from "../wire/addon.js";
 import type { MemberRecord } from "../wire/records.js";
 import type { Network, StreamFault } from "./network.js";
 import type { JoinEnd, SimNode } from "./node.js";
+import { RecordPool } from "./record_pool.js";
 
 /** What exchanges need of the simulation. */
 export interface ExchangeWorld {
@@ -35,6 +36,7 @@ const noState = new Uint8Array(0);
 /** Streams between simulated nodes: a turn each way, without a handshake. */
 export class Exchanges {
   readonly #world: ExchangeWorld;
+  readonly #pool = new RecordPool();
 
   constructor(world: ExchangeWorld) {
     this.#world = world;
@@ -84,7 +86,7 @@ export class Exchanges {
     const { streamTimeoutMs } = node.config;
     if (there === null) return this.#world.later(streamTimeoutMs, () => end(timeoutOf(name)));
     if (fault === "refused") return this.#world.later(there.delayMs, () => end(unreachable(name)));
-    const records = node.swim.sync.localRecords();
+    const records = this.#recordsOf(node);
     let state = noState;
     node.later(() => {
       state = node.application.localState(join).slice();
@@ -100,7 +102,7 @@ export class Exchanges {
     const { node, peer, delayMs, backMs, fault, join, records, state, end } = trade;
     const taken = peer.application.vet(node.name, records, join);
     if (typeof taken === "string") return this.#world.later(backMs, () => end(refusalOf(peer.name, taken, join)));
-    const answer = { records: peer.swim.sync.localRecords(), state: peer.application.localState(join).slice() };
+    const answer = { records: this.#recordsOf(peer), state: peer.application.localState(join).slice() };
     const mergeThere = (): void => this.#merge(peer, node.name, taken, state, join);
     // Who may refuse us is asked before anything of it is merged (E-75), which takes two more turns.
     const isConfirmed = join && node.application.judgesJoins;
@@ -130,6 +132,10 @@ export class Exchanges {
         if (isRunning(node)) mergeHere();
       });
     });
+  }
+
+  #recordsOf({ swim }: SimNode): MemberRecord[] {
+    return this.#pool.shared(swim.sync.localRecords());
   }
 
   #mergeVetted(node: SimNode, from: string, records: readonly MemberRecord[]): boolean {
