@@ -2,7 +2,9 @@ import type { VersionRange } from "./options.js";
 
 /**
  * What the application may plug into a node. All methods are optional and run on the JavaScript thread. What one throws
- * becomes an `error` event. The questions (`allow...`) must be answered at once, and without calling the node.
+ * becomes an `error` event. The questions (`allow...` and `localState`) must be answered at once, and without calling
+ * the node: one that returns a promise has failed. The others may return promises, but for the simulator, whose time
+ * stands still while they run.
  */
 export interface Delegates {
   /**

@@ -1,13 +1,27 @@
 import type { NodeEvent, NodeEventName, NodeEvents } from "./delegates.js";
+import { atOnce, errorOf, isPromise } from "./io/at_once.js";
 
 type Listener<E extends NodeEventName> = (detail: NodeEvents[E]) => void;
 type AnyListener = (detail: never) => void;
+
+/** Who takes the failures of listeners in place of the `error` listeners. */
+export type TakeFailure = (event: NodeEventName, error: Error) => void;
 
 /** Typed listeners and iterators over the events of one node. */
 export class EventHub {
   /** Listeners in the order they came, each with whether it is for one event only. */
   readonly #listeners = new Map<NodeEventName, Map<AnyListener, boolean>>();
   readonly #streams = new Set<EventStream>();
+  readonly #takeFailure: TakeFailure | null;
+
+  /** @param takeFailure given in virtual time, where a listener that returns a promise fails too. */
+  constructor(takeFailure: TakeFailure | null = null) {
+    this.#takeFailure = takeFailure;
+  }
+
+  has(event: NodeEventName): boolean {
+    return (this.#listeners.get(event)?.size ?? 0) > 0;
+  }
 
   /** A listener that is added again stays where it is. */
   add<E extends NodeEventName>(event: E, listener: Listener<E>, isOnce = false): void {
@@ -37,13 +51,15 @@ export class EventHub {
 
   #call(event: NodeEventName, listener: () => unknown): void {
     const report = (thrown: unknown): void => {
-      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-      if (event === "error") warn(error);
+      const error = errorOf(thrown);
+      if (this.#takeFailure !== null) this.#takeFailure(event, error);
+      else if (event === "error") warn(error);
       else this.emit("error", error);
     };
     try {
       const result = listener();
-      if (result instanceof Promise) result.catch(report);
+      if (this.#takeFailure !== null) atOnce(`listener of ${event}`, result);
+      else if (isPromise(result)) result.then(undefined, report);
     } catch (thrown) {
       report(thrown);
     }

@@ -107,7 +107,7 @@ export class GossipNode {
   /** This node as the others see it. */
   get self(): Member {
     const { host, self } = this.#alive();
-    return host.snapshot(self);
+    return host.application.snapshot(self);
   }
 
   /** Everybody alive or suspected, this node included, as frozen snapshots. */
@@ -115,7 +115,7 @@ export class GossipNode {
     const { host } = this.#alive();
     const members: Member[] = [];
     for (const member of host.swim.roster.members()) {
-      if (host.swim.roster.isLive(member)) members.push(host.snapshot(member));
+      if (host.swim.roster.isLive(member)) members.push(host.application.snapshot(member));
     }
     return members;
   }
@@ -129,7 +129,7 @@ export class GossipNode {
   member(name: string): Member | undefined {
     const { host, driver } = this.#alive();
     const handle = driver.hub.find(name);
-    return host.swim.roster.has(handle) ? host.snapshot(handle) : undefined;
+    return host.swim.roster.has(handle) ? host.application.snapshot(handle) : undefined;
   }
 
   /**

@@ -291,6 +291,23 @@ describe("localState and mergeRemoteState", () => {
     expect(watch.of("error").map(({ message }) => message)).toEqual(["no state", "no merge"]);
   });
 
+  it("fail as questions when they return promises, and as what is told when those reject", async () => {
+    const late = async (): Promise<never> => {
+      throw new Error("late");
+    };
+    const bad = { localState: late, mergeRemoteState: late, allowAlive: late } as unknown as Delegates;
+    const a = await newNode("a", {}, bad);
+    const watch = new Watch(a);
+    const b = await newNode("b", {}, { localState: () => bytes("b") });
+    await b.join([a.self.address]);
+    const messages = (): Set<string> =>
+      new Set(watch.of("error").map(({ message }) => message.split(";")[0] as string));
+    await until(() => messages().size === 3, "all errors");
+    const promised = (name: string): string => `argument ${name}: it returned a promise`;
+    expect(messages()).toEqual(new Set([promised("allowAlive"), promised("localState"), "late"]));
+    expect(a.memberCount).toBe(1);
+  });
+
   it("may close the node from within a periodic sync", async () => {
     const nodes: GossipNode[] = [];
     const closing: Delegates = {

@@ -38,8 +38,12 @@ const layers: Record<string, readonly string[]> = {
   swim: ["wire", ...leaves],
   // The driver and the host of a node are what runs the core, so they name it. Never the other way round.
   io: ["swim", "wire", ...leaves],
-  // What a driver is made of, but not the driver: a simulation brings its own clock, network and machines.
-  sim: ["swim", "wire", "io/native", "io/dispatch", "io/payloads", "io/scheduler", "io/versions", ...leaves],
+  // What a driver is made of, but not the driver: a simulation brings its own clock, network and machines. Delegates
+  // and listeners are called by the code that calls them in production, which knows no clock and no socket.
+  sim: [
+    ...["swim", "wire", "io/native", "io/dispatch", "io/payloads", "io/scheduler", "io/versions", ...leaves],
+    ...["io/application", "event_stream"],
+  ],
   node: ["io", "swim", "wire", ...leaves],
   cluster: ["node", "io", "swim", "wire", ...leaves],
   agent: ["cluster", "node", "io", "swim", "wire", ...leaves],

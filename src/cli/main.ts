@@ -17,9 +17,10 @@ const usage = `tattler: encrypted gossip membership
       [--set option=value]... [--commands]
       one node in this process, until SIGINT or SIGTERM; SIGHUP reads --key-file again
   tattler sim [--scenario swarm|steady|crash|silent|leave|storm|join] [--nodes 50] [--seed 1]
-      [--runs 1] [--jobs 1] [--loss PERCENT] [--json] [--html FILE]
+      [--runs 1] [--jobs 1] [--loss PERCENT] [--seconds 60] [--repeats 5] [--json] [--html FILE]
       a cluster in virtual time, from a seed; exits with 1 when it finds a violation; --jobs threads share
-      the runs of swarm; --html draws the first run; the scenarios
+      the runs of swarm; --seconds is how long steady lasts, --repeats how often crash, silent and leave
+      happen; --html draws the first run; the scenarios
       swim|lifeguard|rapid|partitions|detection|spread|repair print the tables of bench/RESULTS.md in small
   tattler keygen [--bits 128|192|256]
       a new key, as base64

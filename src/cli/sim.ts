@@ -40,6 +40,8 @@ export async function runSim(args: string[]): Promise<number> {
     runs: { type: "string", default: "1" },
     jobs: { type: "string", default: "1" },
     loss: { type: "string", default: "0" },
+    seconds: { type: "string", default: "60" },
+    repeats: { type: "string", default: "5" },
     json: { type: "boolean", default: false },
     html: { type: "string" },
   });
@@ -47,17 +49,19 @@ export async function runSim(args: string[]): Promise<number> {
   if (!scenarios.includes(scenario)) {
     throw new UsageError(`there is no scenario ${scenario}`, `give one of ${scenarios.join(", ")}`);
   }
-  const nodes = parseCount("nodes", flags.nodes, 2, 20_000);
+  const nodes = parseCount("nodes", flags.nodes, 2, 50_000);
   const seed = parseCount("seed", flags.seed, 0, Number.MAX_SAFE_INTEGER);
   const runs = parseCount("runs", flags.runs, 1, 1_000_000);
   const jobs = parseCount("jobs", flags.jobs, 1, 256);
   const lossRate = parseCount("loss", flags.loss, 0, 99) / 100;
+  const seconds = parseCount("seconds", flags.seconds, 1, 86_400);
+  const repeats = parseCount("repeats", flags.repeats, 1, 10_000);
   const measure = measures[scenario];
   const experiment = experiments.get(scenario);
   if (html !== undefined) checkDrawable(scenario, jobs);
   const picture = html === undefined ? undefined : new Picture(html, { scenario, nodes, seed, lossRate, runs });
   const report = measure
-    ? reportMeasures(measure, { nodes, seed, lossRate }, runs, picture)
+    ? reportMeasures(measure, { nodes, seed, lossRate, seconds, repeats }, runs, picture)
     : experiment
       ? reportExperiment(experiment, { size: "quick", nodes, seed, runs })
       : await reportSwarm({ nodes, seed, runs, jobs }, picture);

@@ -1,28 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { type Config, isFitName } from "../config.js";
-import type {
-  AccusedMember,
-  Conflict,
-  Delegates,
-  Member,
-  MemberClaim,
-  MemberStateName,
-  Message,
-  NodeEvents,
-} from "../delegates.js";
-import { tattlerError } from "../errors.js";
+import type { AccusedMember, Delegates, Message, NodeEvents } from "../delegates.js";
 import { Random } from "../random.js";
 import type { Effects } from "../swim/effects.js";
-import { EventKind, type MemberEvent } from "../swim/events.js";
+import type { MemberEvent } from "../swim/events.js";
 import { Swim } from "../swim/swim.js";
 import type { AddressHandle, Endpoint, MemberHandle } from "../wire/addon.js";
-import { MemberState } from "../wire/generated/wire/member-state.js";
-import { RecordKind } from "../wire/generated/wire/record-kind.js";
 import type { RingReader } from "../wire/receive.js";
 import type { MemberRecord } from "../wire/records.js";
-import { unknownVersions } from "../wire/versions.js";
-import { formatAddress, formatIp } from "./address.js";
+import { formatIp } from "./address.js";
 import type { AllowList } from "./allow_list.js";
+import { Application } from "./application.js";
 import { readCounters } from "./counters.js";
 import type { Driver, Hosted } from "./driver.js";
 import { DropWatch } from "./drops.js";
@@ -32,8 +20,8 @@ import { Payloads } from "./payloads.js";
 import { Pings } from "./pings.js";
 import { reconcileWith } from "./reconcile.js";
 import type { Streams, SyncReply } from "./streams.js";
-import { rangesOf, versionMismatch, versionsOfConfig } from "./versions.js";
-import { evidenceName, Witness } from "./witness.js";
+import { versionsOfConfig } from "./versions.js";
+import { Witness } from "./witness.js";
 
 /** Tells user code what happened. Called only while no core is at work. */
 export type Emit = <E extends keyof NodeEvents>(event: E, detail: NodeEvents[E]) => void;
@@ -58,6 +46,7 @@ export class Host implements Hosted {
   isClosed = false;
   readonly endpoint: Endpoint;
   readonly swim: Swim;
+  readonly application: Application;
   readonly payloads: Payloads;
   readonly pings: Pings;
   readonly log: Log;
@@ -81,6 +70,7 @@ export class Host implements Hosted {
     const { hub } = parts.driver;
     this.past = new Past({ directory: hub, nowMs: () => hub.nowMs(), maxMembers: config.historyMembers });
     this.witness = this.#makeWitness();
+    this.application = this.#makeApplication();
     const seed = config.seed ?? randomBytes(6).readUIntLE(0, 6);
     const identity = { handle: self, address: selfAddress, meta: config.meta, versions: versionsOfConfig(config) };
     this.swim = new Swim(config, identity, this.#effects(), new Random(seed));
@@ -102,22 +92,11 @@ export class Host implements Hosted {
   }
 
   allowsAlive(reader: RingReader): boolean {
-    const { delegates } = this.#parts;
-    const versions = reader.versions();
-    // Who is no match is dropped by the core; nobody need be asked.
-    if (delegates.allowAlive === undefined || !this.swim.fitsVersions(versions)) return true;
-    const port = reader.ip(this.#ip);
-    const meta = reader.meta()?.slice() ?? new Uint8Array(0);
-    const claim = { name: reader.name(), address: formatAddress(this.#ip, port), state: "alive", meta } as const;
-    return this.#allows({ ...claim, ...rangesOf(versions) });
+    return this.application.allowsAlive(reader);
   }
 
   handleRoundTrip(reader: RingReader, rttMs: number): void {
-    const { delegates, driver } = this.#parts;
-    if (delegates.onRoundTrip === undefined) return;
-    const name = driver.hub.nameOf(reader.from);
-    const payload = reader.payload();
-    this.later(() => delegates.onRoundTrip?.(name, rttMs, payload));
+    this.application.roundTrip(reader, rttMs);
   }
 
   handlePong(reader: RingReader): void {
@@ -130,7 +109,8 @@ export class Host implements Hosted {
     this.payloads.settle();
     this.#isSettling = true;
     const pending = this.#pending;
-    for (let i = 0; i < pending.length && !this.isClosed; i++) this.asks(pending[i] as () => void, undefined);
+    for (let i = 0; i < pending.length && !this.isClosed; i++)
+      this.application.asks(pending[i] as () => void, undefined);
     pending.length = 0;
     this.#isSettling = false;
     if (this.isClosed) return;
@@ -145,73 +125,10 @@ export class Host implements Hosted {
 
   // --- state syncs
 
-  /** A peer's records as this node may merge them, or why it does not. */
-  vet(peer: string, records: readonly MemberRecord[], join: boolean): readonly MemberRecord[] | string {
-    const { delegates, config } = this.#parts;
-    const mismatch = versionMismatch(config, peer, records);
-    if (mismatch !== null) return mismatch;
-    if (join && delegates.allowMerge !== undefined) {
-      const claims = records.map(claimOf);
-      const refusal = this.asks(() => delegates.allowMerge?.(claims), "the merge delegate failed");
-      if (refusal !== undefined) return refusal;
-    }
-    if (delegates.allowAlive === undefined) return records;
-    return records.filter((record) => !this.#isNews(record) || this.#allows(claimOf(record)));
-  }
-
-  /** What the delegate gives; nothing, and a report, when it is no state that a sync can carry. */
-  localState(join: boolean): Uint8Array {
-    const { delegates, config } = this.#parts;
-    const question = (): Uint8Array => checkState(delegates.localState?.(join), config.maxMessageBytes);
-    return this.asks(question, new Uint8Array(0));
-  }
-
   merge(nowMs: number, peer: string, records: readonly MemberRecord[], state: Uint8Array, join: boolean): void {
     if (this.isClosed) return; // by a delegate that was asked about it
     this.swim.handleSync(nowMs, peer, records);
-    const { delegates } = this.#parts;
-    if (state.length > 0) this.later(() => delegates.mergeRemoteState?.(state, join));
-  }
-
-  /** Runs user code; what it throws is reported and changes nothing. */
-  asks<T>(question: () => T, otherwise: T): T {
-    try {
-      return question();
-    } catch (error) {
-      this.report(error);
-      return otherwise;
-    }
-  }
-
-  /** Tells the user of an error, in its turn. */
-  report(thrown: unknown): void {
-    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-    const tell = (): void => {
-      this.log.error("delegate_error", { err: error }, "a delegate failed; nothing has changed by that");
-      this.#parts.emit("error", error);
-    };
-    this.#parts.driver.perform(this, () => this.later(tell));
-  }
-
-  // --- snapshots
-
-  snapshot(member: MemberHandle): Member {
-    const { hub } = this.#parts.driver;
-    const { roster } = this.swim;
-    const meta = roster.metaOf(member);
-    return Object.freeze({
-      name: hub.nameOf(member),
-      address: this.addressText(roster.addressOf(member)),
-      state: stateNames[roster.stateOf(member)] as MemberStateName,
-      incarnation: roster.incarnationOf(member),
-      meta: meta.length === 0 ? meta : meta.slice(),
-      ...rangesOf(roster.versionsOf(member)),
-    });
-  }
-
-  addressText(address: AddressHandle): string {
-    const port = this.#parts.driver.hub.addressOf(address, this.#ip);
-    return formatAddress(this.#ip, port);
+    this.application.mergeRemoteState(state, join);
   }
 
   // --- effects
@@ -247,32 +164,40 @@ export class Host implements Hosted {
     return new Witness({ node: config.name, self, directory: driver.hub, log, drops, past, later });
   }
 
+  #makeApplication(): Application {
+    const { config, delegates, driver } = this.#parts;
+    return new Application({
+      config,
+      delegates,
+      directory: driver.hub,
+      swim: () => this.swim,
+      isClosed: () => this.isClosed,
+      later: (call) => this.later(call),
+      report: (error) => this.#report(error),
+      isVirtual: false,
+    });
+  }
+
+  #report(error: Error): void {
+    const tell = (): void => {
+      this.log.error("delegate_error", { err: error }, "a delegate failed; nothing has changed by that");
+      this.#parts.emit("error", error);
+    };
+    this.#parts.driver.perform(this, () => this.later(tell));
+  }
+
   #notify(event: MemberEvent): void {
-    const member = this.snapshot(event.member);
-    const isAccused = event.kind === EventKind.suspect || event.kind === EventKind.fail;
-    const detail = isAccused ? this.#accused(member, event) : member;
+    const detail = this.application.detailOf(event);
     this.later(() => {
       this.witness.memberEvent(event.kind, detail);
       this.#parts.emit(event.kind, detail as AccusedMember);
     });
   }
 
-  #accused(member: Member, { from, evidence }: MemberEvent): AccusedMember {
-    const accusedBy = from === 0 ? "" : this.#parts.driver.hub.nameOf(from);
-    return Object.freeze({ ...member, accusedBy, evidence: evidenceName(evidence) });
-  }
-
   #notifyConflict(member: MemberHandle, claimedBy: AddressHandle): void {
-    const { delegates, driver } = this.#parts;
-    const conflictOf = (): Conflict => ({
-      name: driver.hub.nameOf(member),
-      address: this.addressText(this.swim.roster.addressOf(member)),
-      claimedBy: this.addressText(claimedBy),
-    });
-    this.witness.conflict(driver.hub.nowMs(), conflictOf);
-    if (delegates.onConflict === undefined) return;
-    const conflict = conflictOf();
-    this.later(() => delegates.onConflict?.(conflict));
+    const conflictOf = () => this.application.conflictOf(member, claimedBy);
+    this.witness.conflict(this.#parts.driver.hub.nowMs(), conflictOf);
+    this.application.conflict(member, claimedBy);
   }
 
   /** Begins when the core is at rest, because the delegate is asked for its state. */
@@ -290,7 +215,12 @@ export class Host implements Hosted {
   async #sync(host: string, port: number): Promise<void> {
     const { streams, driver, config } = this.#parts;
     const records = () => this.swim.sync.localRecords();
-    const request = { records, userState: this.localState(false), join: false, timeoutMs: config.streamTimeoutMs };
+    const request = {
+      records,
+      userState: this.application.localState(false),
+      join: false,
+      timeoutMs: config.streamTimeoutMs,
+    };
     let reply: SyncReply;
     try {
       reply = await streams.sync(host, port, request);
@@ -301,18 +231,17 @@ export class Host implements Hosted {
       return logFailure(this.log, "sync_failed", host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, error);
     }
     if (this.isClosed) return;
-    const accepted = this.vet(reply.peer, reply.records, false);
+    const accepted = this.application.vet(reply.peer, reply.records, false);
     if (typeof accepted === "string") return logRefusal(this.log, reply.peer, accepted);
     driver.perform(this, (nowMs) => this.merge(nowMs, reply.peer, accepted, reply.userState, false));
   }
 
   /** Begins when the core is at rest, because the delegate is asked whether it may. */
   #streamPingLater(to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number): void {
-    const { delegates, driver } = this.#parts;
     const { host, port } = this.#hostPort(to);
-    const name = driver.hub.nameOf(target);
+    const name = this.#parts.driver.hub.nameOf(target);
     this.later(() => {
-      const mayPing = this.asks(() => delegates.allowTcpPing?.(name) ?? true, true);
+      const mayPing = this.application.allowsTcpPing(name);
       if (mayPing && !this.isClosed) void this.#streamPing(host, port, name, seq, timeoutMs);
     });
   }
@@ -327,32 +256,4 @@ export class Host implements Hosted {
     const port = this.#parts.driver.hub.addressOf(address, this.#ip);
     return { host: formatIp(this.#ip), port };
   }
-
-  /** Whether an alive in a sync would change something; the dead are never asked about. */
-  #isNews({ name, state, incarnation, versions = unknownVersions }: MemberRecord): boolean {
-    if (state > MemberState.suspect || !this.swim.fitsVersions(versions)) return false;
-    return !this.swim.isStale(RecordKind.alive, this.#parts.driver.hub.find(name), incarnation);
-  }
-
-  #allows(claim: MemberClaim): boolean {
-    const isAllowed = this.asks(() => this.#parts.delegates.allowAlive?.(claim) ?? true, false);
-    return isAllowed && !this.isClosed;
-  }
-}
-
-const stateNames: readonly MemberStateName[] = ["alive", "suspect", "dead", "left"];
-
-function checkState(state: unknown, maxBytes: number): Uint8Array {
-  if (state === undefined) return new Uint8Array(0);
-  if (!(state instanceof Uint8Array)) {
-    throw tattlerError("TATTLER_ARGUMENT_INVALID", ["localState", "it returned no Uint8Array", "encode the state"]);
-  }
-  if (state.length <= maxBytes) return state;
-  throw tattlerError("TATTLER_MESSAGE_TOO_LARGE", [String(state.length), String(maxBytes)]);
-}
-
-function claimOf(record: MemberRecord): MemberClaim {
-  const { name, ip, port, state, meta, versions = unknownVersions } = record;
-  const address = formatAddress(ip, port);
-  return { name, address, state: stateNames[state] as MemberStateName, meta, ...rangesOf(versions) };
 }

@@ -153,7 +153,7 @@ async function joinAddress(
 
 /** Whether the address leads to ourselves: the advertised one, or another such as 127.0.0.1 when we listen on all. */
 function isSelf({ host, self, port, boundIp }: OpenedNode, target: ResolvedAddress): boolean {
-  const advertised = host.addressText(host.swim.roster.addressOf(self));
+  const advertised = host.application.addressText(host.swim.roster.addressOf(self));
   if (formatAddress(target.ip, target.port) === advertised) return true;
   return target.port === port && isReachedAt(target.ip, boundIp);
 }
@@ -163,7 +163,7 @@ async function askState(node: OpenedNode, config: Config, target: Target, reques
   const { host, streams, driver } = node;
   let accepted: readonly MemberRecord[] = [];
   const vet = ({ peer, records }: SyncReply): string | null => {
-    const verdict = host.vet(peer, records, true);
+    const verdict = host.application.vet(peer, records, true);
     if (typeof verdict === "string") return verdict;
     accepted = verdict;
     return host.isClosed ? "the node is closing" : null;
@@ -171,7 +171,7 @@ async function askState(node: OpenedNode, config: Config, target: Target, reques
   const reply = await whileBusy(request.signal, () =>
     streams.sync(formatIp(target.ip), target.port, {
       records: () => host.swim.sync.localRecords(),
-      userState: host.localState(true),
+      userState: host.application.localState(true),
       join: true,
       vet,
       target: target.name ?? undefined,

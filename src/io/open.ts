@@ -85,7 +85,10 @@ export async function openNode(
   warnOfPublicPlaintext(advertised.ip, advertised.port || endpoint.port, keyring !== null && config.encryptOutgoing);
   driver.add(host);
   driver.perform(host, (nowMs) => host.swim.start(nowMs));
-  const addresses = { bound: formatAddress(bound.ip, endpoint.port), advertised: host.addressText(selfAddress) };
+  const addresses = {
+    bound: formatAddress(bound.ip, endpoint.port),
+    advertised: host.application.addressText(selfAddress),
+  };
   logStart(config, host, addresses, keyring !== null);
   const close = (): Promise<void> => closeNode(config, driver, host, streams, { self, selfAddress });
   return { host, driver, streams, self, port: endpoint.port, boundIp: bound.ip, allow, close };
@@ -209,7 +212,7 @@ function makeStreams(config: Config, ip: Uint8Array, port: number, driver: Drive
         if (host !== null) driver.perform(host, () => host.handleReliableMessage(peer, payload));
       },
       onPing: (target) => target === config.name,
-      onHandlerError: (error) => late.host?.report(error),
+      onHandlerError: (error) => late.host?.application.report(error),
     },
   });
 }
@@ -224,7 +227,7 @@ function answerSync(
   join: boolean,
 ): SyncAnswer {
   if (host === null || host.isClosed) return { refuse: "the node is starting or closing" };
-  const accepted = host.vet(peer, records, join);
+  const accepted = host.application.vet(peer, records, join);
   if (typeof accepted === "string") {
     logRefusal(host.log, peer, accepted);
     return { refuse: accepted };
@@ -232,5 +235,5 @@ function answerSync(
   const merge = (): void => {
     if (!host.isClosed) driver.perform(host, (nowMs) => host.merge(nowMs, peer, accepted, state, join));
   };
-  return { records: host.swim.sync.localRecords(), userState: host.localState(join), merge };
+  return { records: host.swim.sync.localRecords(), userState: host.application.localState(join), merge };
 }

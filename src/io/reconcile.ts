@@ -22,7 +22,7 @@ export async function reconcileWith(
       salt,
       fingerprints: () => sync.fingerprints(salt),
       merge: (peer, records, wanted) => {
-        const accepted = node.vet(peer, records, false);
+        const accepted = node.application.vet(peer, records, false);
         if (typeof accepted === "string") {
           logRefusal(node.log, peer, accepted);
           return [];
@@ -53,7 +53,7 @@ export function answerDigest(
   return {
     ...node.swim.sync.compare(salt, fingerprints),
     merge: (records) => {
-      const accepted = node.vet(peer, records, false);
+      const accepted = node.application.vet(peer, records, false);
       if (typeof accepted === "string") return logRefusal(node.log, peer, accepted);
       if (!node.isClosed) driver.perform(node, (nowMs) => node.swim.handleSync(nowMs, peer, accepted));
     },

@@ -1,11 +1,12 @@
-import type { AccusedMember, EvidenceName, Member, MemberStateName } from "../delegates.js";
+import type { AccusedMember, Member, MemberStateName } from "../delegates.js";
 import type { Directory } from "../swim/effects.js";
 import { EventKind } from "../swim/events.js";
 import { Outcome } from "../swim/history.js";
 import { type ObservedChange, type ObservedSuspicion, type Observer, ProbeEnd, unheardOf } from "../swim/observer.js";
 import type { MemberHandle } from "../wire/addon.js";
-import { Evidence } from "../wire/generated/wire/evidence.js";
+import type { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
+import { evidenceName } from "./application.js";
 import {
   channels,
   type DropMessage,
@@ -223,10 +224,6 @@ const saidOf: Record<EventKind, string> = {
   fail: "failed",
   recover: "is back after it was declared dead",
 };
-
-export function evidenceName(evidence: Evidence): EvidenceName {
-  return Evidence[evidence] as EvidenceName;
-}
 
 function stateName(state: MemberState): MemberStateName {
   return MemberState[state] as MemberStateName;

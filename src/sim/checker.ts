@@ -54,6 +54,7 @@ export class Checker {
 
   /** To be called for every event. */
   handleEvent(event: SimEvent): void {
+    if (event.kind === "error") return;
     if (event.kind === "message") return this.#checkMessage(event.node, event.about, event.payload);
     const story = this.#storyOf(event.node, event.about);
     this.#checkOrder(event, story);
@@ -147,6 +148,7 @@ export class Checker {
         if (phase !== "present") this.#report("order", `${node} was told ${kind} of ${about}, ${phase}`);
         return;
       case "message":
+      case "error":
         return;
       default:
         kind satisfies never;
@@ -155,7 +157,7 @@ export class Checker {
 
   /** Precedence never runs backwards, but for a name that somebody else took or that was forgotten: that is a join. */
   #checkIncarnation(event: SimEvent, story: Story): void {
-    if (event.kind === "message") return;
+    if (event.kind === "message" || event.kind === "error") return;
     const { incarnation, kind, node, about } = event;
     if (incarnation < story.incarnation && kind !== "join") {
       this.#report("precedence", `${node} went from ${about} ${story.incarnation} back to ${incarnation} (${kind})`);

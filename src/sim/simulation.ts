@@ -1,14 +1,17 @@
 /** A cluster without sockets under a clock that the caller moves: a run is a seed. */
 import { type GossipOptions, resolveConfig } from "../config.js";
+import type { Delegates } from "../delegates.js";
 import { tattlerError } from "../errors.js";
 import { Dispatcher } from "../io/dispatch.js";
 import { type HubMemory, loadAddon, makeKeyring, openHub } from "../io/native.js";
-import { DeadlineHeap, type Scheduled } from "../io/scheduler.js";
+import { DeadlineHeap } from "../io/scheduler.js";
 import { Random } from "../random.js";
 import type { ObservedChange } from "../swim/observer.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { writeMappedIpv4 } from "../wire/ip.js";
 import { RingReader } from "../wire/receive.js";
+import { Agenda } from "./agenda.js";
+import { SimDirectory } from "./directory.js";
 import { Exchanges } from "./exchanges.js";
 import { Network } from "./network.js";
 import { SimNode, type Told } from "./node.js";
@@ -34,13 +37,8 @@ export interface OpenOptions {
   readonly newAddress?: boolean;
   /** Whether a ping tells a suspect that it is one (Lifeguard's buddy system); off in experiments. Default true. */
   readonly buddy?: boolean;
-}
-
-/** Everything that happens at one time, in the order in which it was sent. */
-class Moment implements Scheduled {
-  heapIndex = -1;
-  deadlineMs = Number.POSITIVE_INFINITY;
-  readonly arrivals: (() => void)[] = [];
+  /** The application's own code, called as a GossipNode calls it, but for promises (SimNode). Default: none. */
+  readonly delegates?: Delegates;
 }
 
 const port = 7946;
@@ -63,11 +61,11 @@ export class Simulation {
   readonly #observeState: SimulationOptions["observeState"];
   readonly #witness: Witness | undefined;
   readonly #memory: HubMemory;
+  readonly #directory: SimDirectory;
   readonly #reader: RingReader;
   readonly #dispatcher: Dispatcher;
   readonly #exchanges: Exchanges;
-  readonly #moments = new DeadlineHeap<Moment>();
-  readonly #momentAt = new Map<number, Moment>();
+  readonly #agenda = new Agenda();
   readonly #deadlines = new DeadlineHeap<SimNode>();
   readonly #byName = new Map<string, SimNode>();
   readonly #byAddress = new Map<AddressHandle, SimNode>();
@@ -77,7 +75,8 @@ export class Simulation {
   readonly #refusing = new Set<AddressHandle>();
   readonly #outgoing = new Uint8Array(65_535);
   readonly #info = new Uint32Array(3);
-  readonly #events: SimEvent[] = [];
+  /** Calls into user code, which wait until the core is at rest. */
+  readonly #calls: (() => void)[] = [];
   #usedIps = 0;
   #nowMs = 0;
   #isTelling = false;
@@ -94,7 +93,8 @@ export class Simulation {
     this.#witness = witness;
     this.#memory = openHub(addon, "manual", () => {});
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
-    this.#dispatcher = new Dispatcher(this.#memory.hub);
+    this.#directory = new SimDirectory(this.#memory.hub);
+    this.#dispatcher = new Dispatcher(this.#directory);
     this.#exchanges = new Exchanges({
       network: this.network,
       random: this.random,
@@ -137,20 +137,33 @@ export class Simulation {
     this.#witness?.happened(this.#nowMs, { kind: "start", node: name });
     const address = this.#addressOf(name, how.newAddress === true);
     const { hub } = this.#memory;
-    const self = hub.intern(name);
+    const directory = this.#directory;
+    const self = directory.intern(name);
     const keyring = makeKeyring(config.keys);
     const endpoint = hub.open({ ...config, ip: new Uint8Array(16), port, self, keyring, pingsPerSecond: 0 });
-    const hasBuddy = how.buddy !== false;
+    const { buddy: hasBuddy = true, delegates = {} } = how;
     const counters = this.#countersOf(endpoint.index);
-    const parts = { config, hub, endpoint, self, address, counters, random: this.random.child(), hasBuddy };
+    const parts = {
+      config,
+      directory,
+      endpoint,
+      self,
+      address,
+      counters,
+      random: this.random.child(),
+      hasBuddy,
+      delegates,
+    };
     const node: SimNode = new SimNode(parts, {
       perform: (work) => this.#perform(node, work),
       sync: (to) => this.#exchanges.sync(node, to),
+      join: (peer, end) => this.#exchanges.join(node, peer.address, end),
       reconcile: (to) => this.#exchanges.reconcile(node, to),
       ping: (to, target, seq, timeoutMs) => this.#exchanges.ping(node, to, target, seq, timeoutMs),
       nodeNamed: (wanted) => this.#byName.get(wanted),
       became: this.#becameOf(name),
-      tell: (event) => this.#events.push({ atMs: this.#nowMs, node: name, ...event }),
+      tell: (event, call) => this.#calls.push(() => this.#observed({ atMs: this.#nowMs, node: name, ...event }, call)),
+      later: (call) => this.#calls.push(call),
       happens: (kind) => this.#witness?.happened(this.#nowMs, { kind, node: name }),
       close: (refuses) => this.#close(node, refuses),
       stall: (state) => node.host.stall(state, this.#nowMs),
@@ -171,7 +184,7 @@ export class Simulation {
   run(durationMs: number, until?: () => boolean): boolean {
     const endMs = this.#nowMs + durationMs;
     while (until === undefined || !until()) {
-      const nextMs = Math.min(this.#moments.earliestMs(), this.#deadlines.earliestMs());
+      const nextMs = Math.min(this.#agenda.earliestMs(), this.#deadlines.earliestMs());
       if (nextMs > endMs) {
         this.#nowMs = endMs;
         return until === undefined;
@@ -189,7 +202,7 @@ export class Simulation {
 
   /** Names that something still holds on to when all nodes are closed: nothing should. */
   leftovers(): string[] {
-    return [...this.#addresses.keys()].filter((name) => this.#memory.hub.find(name) !== 0);
+    return [...this.#addresses.keys()].filter((name) => this.#directory.find(name) !== 0);
   }
 
   /** Ends everything. Idempotent. */
@@ -201,12 +214,7 @@ export class Simulation {
   // --- one step: what arrives, then what is due, then user code
 
   #step(): void {
-    const moment = this.#moments.due(this.#nowMs);
-    if (moment !== null) {
-      this.#moments.remove(moment);
-      this.#momentAt.delete(this.#nowMs);
-      for (const arrive of moment.arrivals) arrive();
-    }
+    this.#agenda.arrive(this.#nowMs);
     // Nothing that was received by now is left unread: verdicts may fall.
     for (let node = this.#due(); node !== null; node = this.#due()) this.#advance(node);
     this.#tell();
@@ -214,7 +222,7 @@ export class Simulation {
 
   /** What arrives without a delay comes before the next node's turn. */
   #due(): SimNode | null {
-    return this.#moments.earliestMs() <= this.#nowMs ? null : this.#deadlines.due(this.#nowMs);
+    return this.#agenda.earliestMs() <= this.#nowMs ? null : this.#deadlines.due(this.#nowMs);
   }
 
   #advance(node: SimNode): void {
@@ -247,23 +255,19 @@ export class Simulation {
   #tell(): void {
     if (this.#isTelling) return;
     this.#isTelling = true;
-    for (let i = 0; i < this.#events.length; i++) {
-      const event = this.#events[i] as SimEvent;
-      this.trace.noteText(event.atMs, `${event.node} ${event.kind} ${event.about}`);
-      this.#observe(event);
-    }
-    this.#events.length = 0;
+    for (let i = 0; i < this.#calls.length; i++) (this.#calls[i] as () => void)();
+    this.#calls.length = 0;
     this.#isTelling = false;
   }
 
+  #observed(event: SimEvent, call: () => void): void {
+    this.trace.noteText(event.atMs, `${event.node} ${event.kind} ${event.about}`);
+    this.#observe(event);
+    call();
+  }
+
   #later(delayMs: number, arrive: () => void): void {
-    const atMs = this.#nowMs + delayMs;
-    let moment = this.#momentAt.get(atMs);
-    if (moment === undefined) {
-      this.#momentAt.set(atMs, (moment = new Moment()));
-      this.#moments.set(moment, atMs);
-    }
-    moment.arrivals.push(arrive);
+    this.#agenda.add(this.#nowMs + delayMs, arrive);
   }
 
   // --- datagrams
@@ -355,7 +359,7 @@ export class Simulation {
     const [watch, witness] = [this.#observeState, this.#witness];
     if (watch === undefined && witness === undefined) return undefined;
     return (handle, change) => {
-      const member = this.#memory.hub.nameOf(handle);
+      const member = this.#directory.nameOf(handle);
       watch?.(name, member, change);
       witness?.became(this.#nowMs, name, member, change, this.#nameAt(this.#speaker));
     };
@@ -369,11 +373,10 @@ export class Simulation {
   #addressOf(name: string, isNew: boolean): AddressHandle {
     let address = this.#addresses.get(name);
     if (address !== undefined && !isNew) return address;
-    const { hub } = this.#memory;
-    if (address !== undefined) hub.releaseAddress(address);
+    if (address !== undefined) this.#directory.releaseAddress(address);
     const ip = new Uint8Array(16);
     writeMappedIpv4(firstIp + ++this.#usedIps, ip);
-    this.#addresses.set(name, (address = hub.internAddress(ip, port)));
+    this.#addresses.set(name, (address = this.#directory.internAddress(ip, port)));
     return address;
   }
 
@@ -391,7 +394,6 @@ export class Simulation {
     this.#byEndpoint[node.endpoint.index] = undefined;
     node.endpoint.close();
     node.swim.stop();
-    const { hub } = this.#memory;
-    hub.release(node.self as MemberHandle);
+    this.#directory.release(node.self);
   }
 }

@@ -113,7 +113,9 @@ export class Stage {
 
 /** Makes all nodes know each other at once, as if they had been together for long. */
 function acquaint(nodes: readonly SimNode[]): void {
+  const highest = nodes.reduce((most, { self, address }) => Math.max(most, self, address), 0);
   for (const node of nodes) {
+    node.swim.roster.reserve(highest);
     for (const { self, address } of nodes) {
       if (self !== node.self) node.swim.roster.add(self, address, MemberState.alive, 1, 0);
     }

@@ -3,6 +3,9 @@ import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Directory } from "./effects.js";
+import { grown } from "./grown.js";
+import { Residents } from "./residents.js";
+import { VersionColumn } from "./version_column.js";
 
 /** In place of a state: no such member. */
 const absent = 255;
@@ -18,25 +21,20 @@ export interface LiveWatcher {
 }
 
 /**
- * All members, as a struct of typed arrays indexed by member handle: 41 bytes a member and nothing for the garbage
- * collector to walk, so that one process may host 2,000 nodes that know 2,000 members each. Handles are small
- * and dense (native/interner.h). Holds one reference on each member and its address.
+ * All members, as a struct of typed arrays indexed by member handle: 30 bytes a member and nothing for the garbage
+ * collector to walk, so that one process may host 10,000 nodes that know 10,000 members each. Handles are small
+ * and dense (native/interner.h). What few have, such as metadata, is kept apart. Holds one reference on each member and
+ * its address.
  */
 export class Roster {
   #states = new Uint8Array(16).fill(absent);
   #incarnations = new Uint32Array(16);
   #changedAtMs = new Float64Array(16);
   #addresses = new Uint32Array(16);
-  #versions = new Float64Array(16);
   /** Place in the probe list, plus 1. */
   #places = new Uint32Array(16);
-  /**
-   * By address: the last live member to come there; by member: the one that was there before it, and the one that came
-   * after. Linked both ways, so that a hostile crowd at one address goes as fast as it came.
-   */
-  #liveAt = new Uint32Array(16);
-  #liveBefore = new Uint32Array(16);
-  #liveAfter = new Uint32Array(16);
+  readonly #versions = new VersionColumn();
+  readonly #live = new Residents();
   readonly #metas = new Map<MemberHandle, Uint8Array>();
   readonly #counts = new Uint32Array(4);
   /** Of the dead and left: those that were gone when a state sync first told of them. */
@@ -105,11 +103,11 @@ export class Roster {
   }
 
   versionsOf(member: MemberHandle): PackedVersions {
-    return this.#versions[member] as PackedVersions;
+    return this.#versions.of(member);
   }
 
   setVersions(member: MemberHandle, versions: PackedVersions): void {
-    this.#versions[member] = versions;
+    this.#versions.set(member, versions);
   }
 
   isLive(member: MemberHandle): boolean {
@@ -118,11 +116,17 @@ export class Roster {
 
   /** The live member at this address, or 0; of several the one that was last to come there. */
   findByAddress(address: AddressHandle): MemberHandle {
-    return this.#liveAt[address] ?? 0;
+    return this.#live.at(address);
   }
 
   *members(): IterableIterator<MemberHandle> {
     for (let i = 0; i < this.#size; i++) yield this.#list[i] as MemberHandle;
+  }
+
+  /** Makes room for handles up to this one, so that to add many members copies nothing. */
+  reserve(handle: number): void {
+    this.#reserve(handle);
+    this.#live.reserve(handle);
   }
 
   /** Adds a member at a random place of the probe order (M-100). Takes its own references. */
@@ -134,8 +138,7 @@ export class Roster {
     this.#incarnations[member] = incarnation;
     this.#changedAtMs[member] = nowMs;
     this.#addresses[member] = address;
-    this.#versions[member] = unknownVersions;
-    if (state <= MemberState.suspect) this.#comeTo(address, member);
+    if (state <= MemberState.suspect) this.#live.come(address, member);
     this.#bump(state, 1);
     this.#put(this.#size++, member);
     this.#swap(this.#random.below(this.#size), this.#size - 1);
@@ -150,8 +153,8 @@ export class Roster {
     if (wasLive && isLive && known !== incarnation) this.#raised(member, known, incarnation);
     if (before === state) return;
     if (isLive) this.#hearsay.delete(member);
-    if (!wasLive && isLive) this.#comeTo(this.addressOf(member), member);
-    if (wasLive && !isLive) this.#goFrom(this.addressOf(member), member);
+    if (!wasLive && isLive) this.#live.come(this.addressOf(member), member);
+    if (wasLive && !isLive) this.#live.go(this.addressOf(member), member);
     this.#bump(before, -1);
     this.#bump(state, 1);
     this.#states[member] = state;
@@ -163,8 +166,8 @@ export class Roster {
   moveTo(member: MemberHandle, address: AddressHandle): void {
     this.#directory.retainAddress(address);
     if (this.isLive(member)) {
-      this.#goFrom(this.addressOf(member), member);
-      this.#comeTo(address, member);
+      this.#live.go(this.addressOf(member), member);
+      this.#live.come(address, member);
     }
     this.#directory.releaseAddress(this.addressOf(member));
     this.#addresses[member] = address;
@@ -211,9 +214,18 @@ export class Roster {
     return picked;
   }
 
-  /** Gives every reference back. */
+  /** Gives every reference back, and tells no watcher: this is the end. */
   clear(): void {
-    while (this.#size > 0) this.#remove(this.#list[this.#size - 1] as MemberHandle);
+    for (const member of this.members()) {
+      this.#directory.releaseAddress(this.addressOf(member));
+      this.#directory.release(member);
+    }
+    this.#states.fill(absent);
+    this.#live.clear();
+    this.#metas.clear();
+    this.#hearsay.clear();
+    this.#counts.fill(0);
+    this.#size = 0;
   }
 
   /** Forgets the dead and left that changed before `beforeMs`. */
@@ -224,34 +236,17 @@ export class Roster {
     }
   }
 
-  #comeTo(address: AddressHandle, member: MemberHandle): void {
-    if (address >= this.#liveAt.length) this.#liveAt = grown(this.#liveAt, Uint32Array, address + 1);
-    const before = this.#liveAt[address] as MemberHandle;
-    this.#liveBefore[member] = before;
-    this.#liveAfter[before] = member; // that of 0, nobody, is never read
-    this.#liveAfter[member] = 0;
-    this.#liveAt[address] = member;
-  }
-
-  /** Several live names may be at one address: a restart under another name, until the old one is found dead. */
-  #goFrom(address: AddressHandle, member: MemberHandle): void {
-    const before = this.#liveBefore[member] as MemberHandle;
-    const after = this.#liveAfter[member] as MemberHandle;
-    if (after === 0) this.#liveAt[address] = before;
-    else this.#liveBefore[after] = before;
-    this.#liveAfter[before] = after;
-  }
-
   #remove(member: MemberHandle): void {
     const wasLive = this.isLive(member);
     const incarnation = this.incarnationOf(member);
-    if (wasLive) this.#goFrom(this.addressOf(member), member);
+    if (wasLive) this.#live.go(this.addressOf(member), member);
     const place = (this.#places[member] as number) - 1;
     this.#swap(place, --this.#size);
     this.#bump(this.stateOf(member), -1);
     this.#states[member] = absent;
     this.#places[member] = 0;
     this.#metas.delete(member);
+    this.#versions.set(member, unknownVersions);
     this.#hearsay.delete(member);
     if (wasLive) this.#went(member, incarnation);
     this.#directory.releaseAddress(this.addressOf(member));
@@ -282,7 +277,6 @@ export class Roster {
   }
 
   #put(place: number, member: MemberHandle): void {
-    if (place >= this.#list.length) this.#list = grown(this.#list, Uint32Array, place + 1);
     this.#list[place] = member;
     this.#places[member] = place + 1;
   }
@@ -299,21 +293,9 @@ export class Roster {
     this.#incarnations = grown(this.#incarnations, Uint32Array, member + 1);
     this.#changedAtMs = grown(this.#changedAtMs, Float64Array, member + 1);
     this.#addresses = grown(this.#addresses, Uint32Array, member + 1);
-    this.#liveBefore = grown(this.#liveBefore, Uint32Array, member + 1);
-    this.#liveAfter = grown(this.#liveAfter, Uint32Array, member + 1);
-    this.#versions = grown(this.#versions, Float64Array, member + 1);
     this.#places = grown(this.#places, Uint32Array, member + 1);
+    this.#versions.reserve(member);
+    // No more members than handles.
+    this.#list = grown(this.#list, Uint32Array, member + 1);
   }
-}
-
-interface Growable<A> {
-  readonly length: number;
-  set(source: A): void;
-}
-
-/** A copy with room for `least` elements; doubles. */
-function grown<A extends Growable<A>>(array: A, Type: new (length: number) => A, least: number): A {
-  const larger = new Type(Math.max(array.length * 2, least));
-  larger.set(array);
-  return larger;
 }

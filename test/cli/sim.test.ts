@@ -48,6 +48,16 @@ describe("tattler sim", () => {
     }
   });
 
+  it("takes how long the steady state lasts, and how often an event happens", () => {
+    const hashes = [
+      ["steady", "--seconds", "5"],
+      ["steady", "--seconds", "6"],
+      ["leave", "--repeats", "1"],
+      ["leave", "--repeats", "2"],
+    ].map((args) => JSON.parse(run("--nodes", "12", "--json", "--scenario", ...args).last).traceHash);
+    expect(new Set(hashes).size).toBe(4);
+  });
+
   it("repeats an experiment in small, with its tables", () => {
     const args = ["--scenario", "spread", "--nodes", "8", "--seed", "2", "--json"];
     const { status, stderr, last, text } = run(...args);
@@ -60,6 +70,8 @@ describe("tattler sim", () => {
     [["--scenario", "tea"], /no scenario tea.*swarm, steady/],
     [["--nodes", "1"], /--nodes 1 is not a whole number.*from 2/],
     [["--runs", "few"], /--runs few/],
+    [["--seconds", "0"], /--seconds 0 is not a whole number.*from 1/],
+    [["--repeats", "0"], /--repeats 0 is not a whole number.*from 1/],
     [["--jobs", "0"], /--jobs 0 is not a whole number.*from 1/],
     [["--html", "/there/is/no/run.html"], /--html cannot be written: ENOENT.*give a file in a folder that is there/],
     [["--scenario", "spread", "--html", "run.html"], /--html draws one run, and spread.*give --scenario one of swarm/],

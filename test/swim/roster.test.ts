@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Random } from "../../src/random.js";
+import { grown } from "../../src/swim/grown.js";
 import { Roster } from "../../src/swim/roster.js";
+import { VersionColumn } from "../../src/swim/version_column.js";
 import type { MemberHandle } from "../../src/wire/addon.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
+import { unknownVersions } from "../../src/wire/versions.js";
 import { FakeDirectory, ipOf } from "../support/recorder.js";
 
 const { alive, suspect, dead, left } = MemberState;
@@ -252,6 +255,59 @@ describe("forgetting (M-175, T-041)", () => {
         expect(ascending(new Set(targets(2 * live.length)))).toEqual(live.map(([member]) => member));
       }),
     );
+  });
+});
+
+describe("room for members", () => {
+  it("may be made before they come, and changes nothing", () => {
+    const members = addMany(5);
+    roster.reserve(10_000);
+    expect(ascending(roster.members())).toEqual(members);
+    expect([9_999, 10_000, 10_001].map((member) => roster.has(member))).toEqual([false, false, false]);
+    const more = addMany(500, suspect);
+    expect(roster.size).toBe(505);
+    expect(more.every((member) => roster.findByAddress(roster.addressOf(member)) === member)).toBe(true);
+  });
+
+  it("grows by a quarter, not to twice as much", () => {
+    const before = new Uint32Array(1000).fill(7);
+    const after = grown(before, Uint32Array, 1001);
+    expect([after.length, after[999], after[1000]]).toEqual([1250, 7, 0]);
+    expect(grown(before, Uint32Array, 5000).length).toBe(5000);
+  });
+});
+
+describe("the versions of members", () => {
+  it("are unknown until told, and again when a forgotten member comes back", () => {
+    const member = add("a", dead);
+    const address = roster.addressOf(member);
+    // As by the receive ring, so that the handles stay the same.
+    directory.retain(member);
+    directory.retainAddress(address);
+    expect(roster.versionsOf(member)).toBe(unknownVersions);
+    roster.setVersions(member, 7);
+    expect(roster.versionsOf(member)).toBe(7);
+    roster.forget(1);
+    expect(roster.versionsOf(add("b"))).toBe(unknownVersions);
+    roster.add(member, address, alive, 1, 0);
+    expect(roster.versionsOf(member)).toBe(unknownVersions);
+  });
+
+  it("are what each was told last, however many different ones there are", () => {
+    const told = fc.array(fc.tuple(fc.nat(399), fc.integer({ min: -1, max: 600 })), { maxLength: 1200 });
+    const column = (list: readonly (readonly [number, number])[]): void => {
+      const versions = new VersionColumn();
+      const expected = new Map<number, number>();
+      for (const [member, value] of list) {
+        versions.set(member, value);
+        expected.set(member, value);
+      }
+      for (let member = 0; member < 400; member++) {
+        expect(versions.of(member)).toBe(expected.get(member) ?? unknownVersions);
+      }
+    };
+    column(Array.from({ length: 1200 }, (_, i) => [i % 400, (i * 7) % 601] as const));
+    fc.assert(fc.property(told, column), { numRuns: 30 });
   });
 });
 

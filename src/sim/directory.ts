@@ -1,0 +1,150 @@
+import type { Directory } from "../swim/effects.js";
+import type { AddressHandle, Hub, MemberHandle } from "../wire/addon.js";
+import { isMappedIpv4 } from "../wire/ip.js";
+
+/** The rings that Rings (0 to 3) and ViewDigest (4 and 5) ask for. */
+const ringCount = 6;
+
+/** One member or address that nodes refer to; the hub has one reference for all of theirs. */
+interface Entry {
+  references: number;
+}
+
+interface NameEntry extends Entry {
+  readonly name: string;
+}
+
+interface AddressEntry extends Entry {
+  readonly ip: Uint8Array;
+  readonly port: number;
+  readonly key: number;
+}
+
+/**
+ * The hub's names and addresses for all nodes of a simulation: n nodes hold n references on each of n members, so that
+ * counting them here, without a call into the addon each, is what makes thousands affordable. What nobody here refers
+ * to is asked of the hub, whose queues may still hold it: so handles end when they would without this.
+ */
+export class SimDirectory implements Directory {
+  readonly #hub: Hub;
+  readonly #names: (NameEntry | undefined)[] = [];
+  /** By member, then ring: all of them stay in the processor's cache. */
+  #ringKeys = new Uint32Array(ringCount * 16);
+  readonly #byName = new Map<string, MemberHandle>();
+  readonly #addresses: (AddressEntry | undefined)[] = [];
+  readonly #byKey = new Map<number, AddressHandle>();
+
+  constructor(hub: Hub) {
+    this.#hub = hub;
+  }
+
+  // --- members
+
+  intern(name: string): MemberHandle {
+    const known = this.#byName.get(name);
+    const member = known ?? this.#hub.intern(name);
+    if (known !== undefined) this.retain(known);
+    else if (member !== 0) this.#enter(member, name);
+    return member;
+  }
+
+  find(name: string): MemberHandle {
+    return this.#byName.get(name) ?? this.#hub.find(name);
+  }
+
+  retain(member: MemberHandle): void {
+    const entry = this.#names[member];
+    if (entry !== undefined) entry.references++;
+    else {
+      this.#hub.retain(member);
+      this.#enter(member, this.#hub.nameOf(member));
+    }
+  }
+
+  release(member: MemberHandle): void {
+    const entry = this.#names[member] as NameEntry;
+    if (--entry.references > 0) return;
+    this.#names[member] = undefined;
+    this.#byName.delete(entry.name);
+    this.#hub.release(member);
+  }
+
+  nameOf(member: MemberHandle): string {
+    return this.#names[member]?.name ?? this.#hub.nameOf(member);
+  }
+
+  ringKey(member: MemberHandle, ring: number): number {
+    if (this.#names[member] === undefined) return this.#hub.ringKey(member, ring);
+    return this.#ringKeys[ringCount * member + ring] as number;
+  }
+
+  // --- addresses
+
+  internAddress(ip: Uint8Array, port: number): AddressHandle {
+    const key = keyOf(ip, port);
+    let address = this.#byKey.get(key) ?? 0;
+    if (address !== 0) {
+      this.retainAddress(address);
+      return address;
+    }
+    address = this.#hub.internAddress(ip, port);
+    // Others than IPv4 have no key, and may be here already.
+    if (this.#addresses[address] !== undefined) {
+      this.retainAddress(address);
+      this.#hub.releaseAddress(address);
+    } else if (address !== 0) this.#enterAddress(address, ip.slice(), port);
+    return address;
+  }
+
+  retainAddress(address: AddressHandle): void {
+    const entry = this.#addresses[address];
+    if (entry !== undefined) {
+      entry.references++;
+      return;
+    }
+    this.#hub.retainAddress(address);
+    const ip = new Uint8Array(16);
+    this.#enterAddress(address, ip, this.#hub.addressOf(address, ip));
+  }
+
+  releaseAddress(address: AddressHandle): void {
+    const entry = this.#addresses[address] as AddressEntry;
+    if (--entry.references > 0) return;
+    this.#addresses[address] = undefined;
+    this.#byKey.delete(entry.key);
+    this.#hub.releaseAddress(address);
+  }
+
+  addressOf(address: AddressHandle, ip: Uint8Array): number {
+    const entry = this.#addresses[address];
+    if (entry === undefined) return this.#hub.addressOf(address, ip);
+    for (let i = 0; i < 16; i++) ip[i] = entry.ip[i] as number;
+    return entry.port;
+  }
+
+  #enter(member: MemberHandle, name: string): void {
+    const first = ringCount * member;
+    if (first >= this.#ringKeys.length) {
+      const larger = new Uint32Array(2 * first);
+      larger.set(this.#ringKeys);
+      this.#ringKeys = larger;
+    }
+    for (let ring = 0; ring < ringCount; ring++) this.#ringKeys[first + ring] = this.#hub.ringKey(member, ring);
+    this.#names[member] = { name, references: 1 };
+    this.#byName.set(name, member);
+  }
+
+  #enterAddress(address: AddressHandle, ip: Uint8Array, port: number): void {
+    const key = keyOf(ip, port);
+    this.#addresses[address] = { ip, port, key, references: 1 };
+    if (key >= 0) this.#byKey.set(key, address);
+  }
+}
+
+/** An IPv4 address and its port as one number; -1 for others. */
+function keyOf(ip: Uint8Array, port: number): number {
+  if (!isMappedIpv4(ip)) return -1;
+  const high = (ip[12] as number) * 256 + (ip[13] as number);
+  const low = (ip[14] as number) * 256 + (ip[15] as number);
+  return (high * 65_536 + low) * 65_536 + port;
+}

@@ -1,0 +1,54 @@
+import type { AddressHandle, MemberHandle } from "../wire/addon.js";
+import { grown } from "./grown.js";
+
+/**
+ * Who lives at an address: the last live member to come there, and those that it came after. Several are rare, so only
+ * they have links; linked both ways, so that a hostile crowd at one address goes as fast as it came.
+ */
+export class Residents {
+  #lastAt = new Uint32Array(16);
+  readonly #before = new Map<MemberHandle, MemberHandle>();
+  readonly #after = new Map<MemberHandle, MemberHandle>();
+
+  /** Makes room for addresses up to this one. */
+  reserve(address: AddressHandle): void {
+    if (address >= this.#lastAt.length) this.#lastAt = grown(this.#lastAt, Uint32Array, address + 1);
+  }
+
+  /** The last to come there of those who are still there; 0: nobody is. */
+  at(address: AddressHandle): MemberHandle {
+    return this.#lastAt[address] ?? 0;
+  }
+
+  come(address: AddressHandle, member: MemberHandle): void {
+    this.reserve(address);
+    this.#link(this.#lastAt[address] as MemberHandle, member);
+    this.#lastAt[address] = member;
+  }
+
+  go(address: AddressHandle, member: MemberHandle): void {
+    const before = this.#before.get(member) ?? 0;
+    const after = this.#after.get(member) ?? 0;
+    this.#before.delete(member);
+    this.#after.delete(member);
+    if (after === 0) this.#lastAt[address] = before;
+    this.#link(before, after);
+  }
+
+  clear(): void {
+    this.#lastAt.fill(0);
+    this.#before.clear();
+    this.#after.clear();
+  }
+
+  /** Makes them neighbours; 0: there is nobody on that side. */
+  #link(before: MemberHandle, after: MemberHandle): void {
+    if (before !== 0) put(this.#after, before, after);
+    if (after !== 0) put(this.#before, after, before);
+  }
+}
+
+function put(links: Map<MemberHandle, MemberHandle>, from: MemberHandle, to: MemberHandle): void {
+  if (to === 0) links.delete(from);
+  else links.set(from, to);
+}

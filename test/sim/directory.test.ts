@@ -1,0 +1,75 @@
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type HubMemory, loadAddon, openHub } from "../../src/io/native.js";
+import { SimDirectory } from "../../src/sim/directory.js";
+import type { Directory } from "../../src/swim/effects.js";
+import { writeMappedIpv4 } from "../../src/wire/ip.js";
+
+let counted: HubMemory;
+let plain: HubMemory;
+let directory: SimDirectory;
+beforeEach(() => {
+  [counted, plain] = [openHub(loadAddon(), "manual", () => {}), openHub(loadAddon(), "manual", () => {})];
+  directory = new SimDirectory(counted.hub);
+});
+afterEach(() => {
+  counted.hub.close();
+  plain.hub.close();
+});
+
+/** Two IPv4 and two IPv6 addresses. */
+function ipOf(which: number): Uint8Array {
+  const ip = Uint8Array.from({ length: 16 }, (_, i) => i + which);
+  if (which < 2) writeMappedIpv4(0x0a000001 + which, ip);
+  return ip;
+}
+
+/** What a directory says after a step, its handles included. */
+function play(target: Directory, held: Map<string, number>, [what, which]: readonly [number, number]): unknown[] {
+  const ip = new Uint8Array(16);
+  const name = `m${which}`;
+  const [member, address] = [held.get(name) ?? 0, held.get(`a${which}`) ?? 0];
+  if (what === 0) held.set(name, target.intern(name));
+  else if (what === 1) held.set(`a${which}`, target.internAddress(ipOf(which), 7946));
+  // Names of an earlier list may still be held: they are no handles of this one.
+  else if (member !== 0 && target.find(name) === member) {
+    if (what === 2) target.release(member);
+    else target.retain(member);
+  }
+  const known = target.find(name);
+  const text = known === 0 ? "" : target.nameOf(known);
+  const keys = known === 0 ? [] : [0, 3, 5].map((ring) => target.ringKey(known, ring));
+  const port = address === 0 ? 0 : target.addressOf(address, ip);
+  return [known, text, keys, held.get(`a${which}`), port, [...ip]];
+}
+
+describe("the directory of a simulation", () => {
+  it("says what the hub says that it spares the counting, whatever is taken and given back", () => {
+    const steps = fc.array(fc.tuple(fc.nat(3), fc.nat(3)), { maxLength: 60 });
+    fc.assert(
+      fc.property(steps, (list) => {
+        const [here, there] = [new Map<string, number>(), new Map<string, number>()];
+        for (const step of list) expect(play(directory, here, step)).toEqual(play(plain.hub, there, step));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("gives an address back with its last reference, and counts those of others of the hub apart", () => {
+    for (const which of [0, 2]) {
+      const address = directory.internAddress(ipOf(which), 1);
+      expect(directory.internAddress(ipOf(which), 1)).toBe(address);
+      directory.retainAddress(address);
+      for (let i = 0; i < 3; i++) directory.releaseAddress(address);
+      // It rests until the ring was read, so that the same address gets another handle.
+      expect(counted.hub.internAddress(ipOf(which), 1)).not.toBe(address);
+    }
+    const member = counted.hub.intern("queued");
+    expect(directory.find("queued")).toBe(member);
+    directory.retain(member);
+    directory.release(member);
+    expect(directory.nameOf(member)).toBe("queued");
+    counted.hub.release(member);
+    expect(directory.find("queued")).toBe(0);
+  });
+});
