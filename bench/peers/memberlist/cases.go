@@ -16,7 +16,6 @@ func cluster(o options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
 	var joining meter
 	hasAll, err := start(o, s, func() { joining = newMeter(s) })
 	if err != nil {
@@ -52,7 +51,6 @@ func steady(o options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
 	var base int64
 	hasAll, err := start(o, s, func() { base = cleanRssBytes() })
 	if err != nil {

@@ -65,7 +65,6 @@ func detect(o options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
 	hasAll, err := start(o, s, func() {})
 	if err != nil {
 		return nil, err

@@ -97,7 +97,6 @@ func storm(o options) (report, error) {
 		return nil, err
 	}
 	s.withNews = true
-	defer s.close()
 	hasAll, err := start(o, s, func() {})
 	if err != nil {
 		return nil, err

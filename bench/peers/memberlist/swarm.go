@@ -32,7 +32,7 @@ type seat struct {
 	isRemoved bool
 }
 
-// swarm is all nodes. It counts events instead of asking every node again and again.
+// swarm is all nodes; they end with the process. It counts events instead of asking every node again and again.
 type swarm struct {
 	traffic       traffic
 	seats         []*seat
@@ -178,12 +178,6 @@ func (s *swarm) take(count int) []*seat {
 		taken = append(taken, one)
 	}
 	return taken
-}
-
-func (s *swarm) close() {
-	for _, one := range s.seats {
-		_ = one.list.Shutdown()
-	}
 }
 
 func (s *swarm) count(size int, by int64) {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ type transport struct {
 	packets chan *memberlist.Packet
 	isMuted atomic.Bool
 	done    chan struct{}
+	ended   sync.Once
 }
 
 const bindAttempts = 10
@@ -98,13 +100,11 @@ func (t *transport) PacketCh() <-chan *memberlist.Packet {
 	return t.packets
 }
 
+// Shutdown goes on forwarding until the listeners have ended: they wait for whoever takes what they have accepted.
 func (t *transport) Shutdown() error {
-	select {
-	case <-t.done:
-	default:
-		close(t.done)
-	}
-	return t.NetTransport.Shutdown()
+	err := t.NetTransport.Shutdown()
+	t.ended.Do(func() { close(t.done) })
+	return err
 }
 
 func (t *transport) forwardStreams() {
