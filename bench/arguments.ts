@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { type GossipOptions, parseOption } from "../src/config.js";
 import type { CaseOptions } from "./comparison.js";
+import { type PeerName, peerNames } from "./peers/peers.js";
 import { faults, type ScenarioOptions } from "./scenario.js";
 
 /** The command line is wrong: exit code 2. */
@@ -12,6 +13,8 @@ export interface Arguments {
   /** The case to run in this very process; null in the one that the user started. */
   readonly run: string | null;
   readonly sizes: readonly number[];
+  /** The systems that `peers` is to measure; null: all. */
+  readonly against: readonly PeerName[] | null;
   readonly comparison: CaseOptions;
   readonly scenario: ScenarioOptions;
 }
@@ -21,22 +24,28 @@ const mostNodes = 8000;
 const flags = {
   json: { type: "boolean", default: false },
   run: { type: "string" },
-  rounds: { type: "string", default: "5" },
+  rounds: { type: "string" },
   seconds: { type: "string" },
-  nodes: { type: "string", default: "200" },
+  nodes: { type: "string" },
   seed: { type: "string", default: "1" },
   parallel: { type: "string", default: "64" },
   stay: { type: "string" },
   fault: { type: "string", default: "crash" },
   kill: { type: "string", default: "1" },
-  repeats: { type: "string", default: "5" },
+  repeats: { type: "string" },
+  against: { type: "string" },
   sizes: { type: "string", default: "100,200,300,500,1000,2000" },
   set: { type: "string", multiple: true, default: [] as string[] },
 } as const;
 
+/** Whole clusters several times over: `peers` takes its time with less. */
+const peersDefaults = { rounds: "2", nodes: "100", repeats: "3" };
+const otherDefaults = { rounds: "5", nodes: "200", repeats: "5" };
+
 /** Errors: ArgumentError, which names the remedy; TATTLER_OPTION_* for --set. */
 export function parseArguments(args: string[]): Arguments {
-  const { values, positionals } = parse(args);
+  const { values: raw, positionals } = parse(args);
+  const values = { ...(positionals[0] === "peers" ? peersDefaults : otherDefaults), ...raw };
   const seconds = values.stay ?? values.seconds;
   const measured = seconds === undefined ? null : number("seconds", seconds, 0.1, 86_400);
   const fault = faults.find((name) => name === values.fault);
@@ -46,6 +55,7 @@ export function parseArguments(args: string[]): Arguments {
     json: values.json,
     run: values.run ?? null,
     sizes: values.sizes.split(",").map((text) => count("sizes", text, 3, mostNodes)),
+    against: values.against === undefined ? null : values.against.split(",").map(peerFrom),
     comparison: { seconds: measured ?? 1, rounds: count("rounds", values.rounds, 1, 1000) },
     scenario: {
       nodes: count("nodes", values.nodes, 3, mostNodes),
@@ -66,6 +76,12 @@ function parse(args: string[]) {
   } catch (error) {
     throw new ArgumentError((error as Error).message);
   }
+}
+
+function peerFrom(text: string): PeerName {
+  const name = peerNames.find((known) => known === text);
+  if (name === undefined) throw new ArgumentError(`there is no peer ${text}; give ${peerNames.join(", ")}`);
+  return name;
 }
 
 function optionsFrom(settings: readonly string[]): Partial<GossipOptions> {

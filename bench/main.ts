@@ -1,7 +1,7 @@
-import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { TattlerError } from "../src/errors.js";
+import { runApart } from "./apart.js";
 import { ArgumentError, type Arguments, parseArguments } from "./arguments.js";
+import { btree } from "./cases/btree.js";
 import { cluster } from "./cases/cluster.js";
 import { crypto } from "./cases/crypto.js";
 import { decode } from "./cases/decode.js";
@@ -11,11 +11,14 @@ import { steady } from "./cases/steady.js";
 import { storm } from "./cases/storm.js";
 import { udp } from "./cases/udp.js";
 import type { BenchCase, Comparison } from "./comparison.js";
+import { runContest } from "./peers/contest.js";
 import type { Report, Scenario } from "./scenario.js";
 import { scalingHead, scalingLine, writeComparisons, writeReport } from "./tables.js";
 
 /** Every case by name. Each runs in a process of its own, so that none warms up or litters another. */
 const comparisons: Record<string, BenchCase> = { udp, crypto, queue, decode };
+/** Runs only as a part of `peers`: it needs memberlist's program. */
+const partsOfPeers: Record<string, BenchCase> = { btree };
 /** A whole cluster on real sockets, all its nodes in one process (those that fall silent in another one). */
 const scenarios: Record<string, Scenario> = { cluster, steady, detect, storm };
 
@@ -23,12 +26,15 @@ const usage = `npm run bench -- [${Object.keys(comparisons).join("|")}]... [--js
 npm run bench -- ${Object.keys(scenarios).join("|")} [--nodes 200] [--seed 1] [--json] [--set option=value]...
     cluster: [--stay 60] [--parallel 64]     steady: [--seconds 30]     storm: [--seconds 10]
     detect: [--fault crash|silent|leave] [--kill 1] [--repeats 5]
-npm run bench -- scaling [--sizes 100,200,300,500,1000,2000] [--stay 60] [--repeats 5]`;
+npm run bench -- scaling [--sizes 100,200,300,500,1000,2000] [--stay 60] [--repeats 5]
+npm run bench -- peers [cluster|steady|detect|storm|queue]... [--against memberlist,foca] [--nodes 100] [--rounds 2]
+    [--seconds S] [--fault crash|silent|leave] [--kill 1] [--repeats 3] [--json]`;
 
 async function main(args: string[]): Promise<number> {
   const given = parseArguments(args);
   if (given.run !== null) return runHere(given.run, given);
   if (given.names[0] === "scaling" && given.names.length === 1) return runScaling(given, args);
+  if (given.names[0] === "peers") return runContest(given, args);
   const unknown = given.names.find((name) => !(name in comparisons) && !(name in scenarios));
   if (unknown !== undefined) throw new ArgumentError(`there is no case ${unknown}`);
   let code = 0;
@@ -42,27 +48,11 @@ async function main(args: string[]): Promise<number> {
 }
 
 async function runHere(name: string, given: Arguments): Promise<number> {
-  const [comparison, scenario] = [comparisons[name], scenarios[name]];
+  const [comparison, scenario] = [comparisons[name] ?? partsOfPeers[name], scenarios[name]];
   const result = await (comparison?.(given.comparison) ?? scenario?.(given.scenario));
   if (result === undefined) throw new ArgumentError(`there is no case ${name}`);
   console.log(JSON.stringify(result));
   return 0;
-}
-
-/** What the case found, from a process of its own; null when it failed. */
-function runApart(name: string, args: readonly string[], more: readonly string[] = []): Promise<unknown> {
-  process.stderr.write(`bench: ${name} …\n`);
-  const self = fileURLToPath(import.meta.url);
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--expose-gc", self, ...args, ...more, "--run", name], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let output = "";
-    child.stdout.on("data", (chunk) => {
-      output += chunk;
-    });
-    child.on("close", (code) => resolve(code === 0 ? JSON.parse(output) : null));
-  });
 }
 
 function show(result: readonly Comparison[], isJson: boolean): void {

@@ -7,8 +7,9 @@ import { inRounds } from "../rounds.js";
 const members = 2000;
 const limit = 16;
 const bodyBytes = 1360;
+export type QueueLoad = "suspects" | "alives";
 /** Datagrams filled by one call. */
-const batch = 50;
+export const batch = 50;
 
 /** Pushing suspicions and filling datagrams from the queue, with so many pushes before each fill. */
 export async function queue(options: CaseOptions): Promise<Comparison[]> {
@@ -22,7 +23,7 @@ export async function queue(options: CaseOptions): Promise<Comparison[]> {
 }
 
 /** Ours does more: it composes a FlatBuffer, adds header and checksum and copies the datagram out. */
-function native(pushes: number): () => void {
+export function native(pushes: number, load: QueueLoad = "suspects"): () => void {
   const memory = openBenchHub("manual");
   const { hub } = memory;
   const endpoint = openEndpoint(memory, "a", null);
@@ -32,12 +33,14 @@ function native(pushes: number): () => void {
   const subjects = Array.from({ length: members }, (_, i) => hub.intern(`member-${i}`));
   const into = new Uint8Array(2048);
   const info = new Uint32Array(3);
+  const push = {
+    suspects: (subject: number) => endpoint.queueSuspect(subject, self, 1, 0),
+    alives: (subject: number) => endpoint.queueAlive(subject, to, 1, null),
+  }[load];
   let next = 0;
   return () => {
     for (let i = 0; i < batch; i++) {
-      for (let push = 0; push < pushes; push++) {
-        endpoint.queueSuspect(subjects[next++ % members] as number, self, 1, 0);
-      }
+      for (let count = 0; count < pushes; count++) push(subjects[next++ % members] as number);
       endpoint.gossip(to);
       hub.takeOutgoing(into, info);
     }
