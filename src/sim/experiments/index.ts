@@ -10,6 +10,7 @@ import { massFailure } from "./storm.js";
 import { swim } from "./swim.js";
 
 export type { Cell, Column, Experiment, Outcome, Samples, Scale, Table } from "./experiment.js";
+export { cellsOf } from "./experiment.js";
 
 const all = [swim, lifeguard, rapid, partitions, detection, spread, massFailure, join, repair];
 
