@@ -18,6 +18,9 @@ export interface ExchangeWorld {
 
 /** Streams between simulated nodes: a turn each way, without a handshake. */
 export class Exchanges {
+  /** Comparisons of two views, and those of them that found no difference. */
+  compared = 0;
+  futile = 0;
   readonly #world: ExchangeWorld;
 
   constructor(world: ExchangeWorld) {
@@ -61,6 +64,8 @@ export class Exchanges {
       const backMs = peer.isClosed || !peer.host.isRunning ? null : this.#turn(peer, node);
       if (backMs === null || fault === "reset") return;
       const { records, wanted } = peer.swim.sync.compare(salt, fingerprints);
+      this.compared++;
+      if (records.length + wanted.length === 0) this.futile++;
       this.#world.later(backMs, () => {
         if (node.isClosed || !node.host.isRunning) return;
         this.#merge(node, peer.name, records);

@@ -10,6 +10,7 @@ import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { writeMappedIpv4 } from "../wire/ip.js";
 import { RingReader } from "../wire/receive.js";
 import { Exchanges } from "./exchanges.js";
+import { HostLine, retryMs } from "./line.js";
 import { Network } from "./network.js";
 import { SimNode, type Told } from "./node.js";
 import { Trace } from "./trace.js";
@@ -62,6 +63,7 @@ export class Simulation {
   readonly #reader: RingReader;
   readonly #dispatcher: Dispatcher;
   readonly #exchanges: Exchanges;
+  readonly #line = new HostLine();
   readonly #moments = new DeadlineHeap<Moment>();
   readonly #momentAt = new Map<number, Moment>();
   readonly #deadlines = new DeadlineHeap<SimNode>();
@@ -172,6 +174,21 @@ export class Simulation {
     this.#later(delayMs, work);
   }
 
+  /** Comparisons of two views that were made, and those of them that found no difference. */
+  get comparisons(): { readonly compared: number; readonly futile: number } {
+    const { compared, futile } = this.#exchanges;
+    return { compared, futile };
+  }
+
+  /**
+   * From now on all nodes share a host that handles so many datagrams a second: what waits is what their I/O thread
+   * would be behind with.
+   * @param judgesBehind nodes pass verdicts all the same, which the real driver forbids (ARCHITECTURE 5.1).
+   */
+  shareHost(datagramsPerSecond: number, { judgesBehind = false }: { readonly judgesBehind?: boolean } = {}): void {
+    this.#line.limit(datagramsPerSecond, judgesBehind);
+  }
+
   /** Names that something still holds on to when all nodes are closed: nothing should. */
   leftovers(): string[] {
     return [...this.#addresses.keys()].filter((name) => this.#memory.hub.find(name) !== 0);
@@ -206,11 +223,13 @@ export class Simulation {
     const heardMs = this.#memory.heardMs[node.endpoint.index] as number;
     if (heardMs > 0) node.swim.handleHeard(heardMs);
     const localMs = node.host.localMs(this.#nowMs);
-    node.swim.advance(localMs, localMs);
+    const drainedMs = this.#line.drainedThroughMs(this.#nowMs);
+    node.swim.advance(localMs, node.host.localMs(drainedMs));
     this.#send();
     const nextMs = node.host.realMs(node.swim.nextDeadline(localMs));
     // A clock that runs at another rate rounds: the next step, however small, is later.
-    this.#deadlines.set(node, nextMs > this.#nowMs ? nextMs : this.#nowMs + 0.001);
+    const soonestMs = this.#nowMs + (drainedMs < this.#nowMs ? retryMs : 0.001);
+    this.#deadlines.set(node, nextMs > this.#nowMs ? nextMs : soonestMs);
   }
 
   #perform<T>(node: SimNode, work: (localMs: number) => T): T {
@@ -256,7 +275,9 @@ export class Simulation {
   /** Takes what the nodes sent and puts it on its way. */
   #send(): void {
     const { hub } = this.#memory;
-    while (hub.takeOutgoing(this.#outgoing, this.#info)) {
+    const line = this.#line;
+    while (line.isFree(this.#nowMs) && hub.takeOutgoing(this.#outgoing, this.#info)) {
+      line.noteSent(this.#nowMs);
       const [endpoint, to, length] = this.#info as unknown as [number, AddressHandle, number];
       const sender = this.#byEndpoint[endpoint];
       if (sender === undefined) continue;
@@ -267,6 +288,11 @@ export class Simulation {
       if (receiver === undefined) this.#refuse(sender, to, length);
       else this.#carry(sender, receiver, this.#outgoing.slice(0, length));
     }
+    line.wait(
+      this.#nowMs,
+      (delayMs, work) => this.#later(delayMs, work),
+      () => this.#send(),
+    );
   }
 
   #carry(sender: SimNode, receiver: SimNode, bytes: Uint8Array): void {
