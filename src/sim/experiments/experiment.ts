@@ -141,6 +141,14 @@ export function percent(name: string, of: string): Column {
   };
 }
 
+/** What part of a sum another is, in percent. */
+export function share(name: string, of: string, whole: string): Column {
+  return {
+    name,
+    show: (samples) => (sumOf(samples, whole) === 0 ? "" : textOf((100 * sumOf(samples, of)) / sumOf(samples, whole))),
+  };
+}
+
 /** Several quantiles in one cell; 1 is the largest. */
 export function quantiles(name: string, of: string, shares: readonly number[], unit = 1): Column {
   return {
