@@ -2,14 +2,18 @@ import { type ChildProcess, fork } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Experiment, experiments, type Outcome, type Scale } from "../src/sim/experiments/index.js";
+import { cellsOf, type Experiment, experiments, type Outcome, type Scale } from "../src/sim/experiments/index.js";
 import { fill, hashOf, toMarkdown } from "../src/sim/experiments/report.js";
 
 // The experiments themselves are shipped (src/sim/experiments), so that users repeat them with `tattler sim`; processes
 // and files, which the simulator may not touch, are here.
 
 const usage = `npm run experiments -- [${[...experiments.keys()].join("|")}|all]... [--quick] [--jobs 2]
-    [--seed 1] [--runs N] [--nodes N] [--out bench/RESULTS.md] [--dry]`;
+    [--seed 1] [--runs N] [--nodes N] [--setup NAME] [--out bench/RESULTS.md] [--dry]
+all: but ${[...experiments.values()]
+  .filter(({ isLong }) => isLong)
+  .map(({ name }) => name)
+  .join(", ")}, which takes hours`;
 
 /** What a process is asked to run. */
 interface Task {
@@ -29,6 +33,7 @@ async function main(): Promise<number> {
       seed: { type: "string", default: "1" },
       runs: { type: "string" },
       nodes: { type: "string" },
+      setup: { type: "string" },
       out: { type: "string", default: "bench/RESULTS.md" },
     },
   });
@@ -37,10 +42,12 @@ async function main(): Promise<number> {
     seed: Number(values.seed),
     ...(values.runs === undefined ? {} : { runs: Number(values.runs) }),
     ...(values.nodes === undefined ? {} : { nodes: Number(values.nodes) }),
+    ...(values.setup === undefined ? {} : { setup: values.setup }),
   };
-  const numbers = [Number(values.jobs), ...Object.values(scale).filter((value) => value !== scale.size)];
+  const numbers = [Number(values.jobs), scale.seed, scale.runs ?? 0, scale.nodes ?? 0];
   if (!numbers.every((value) => Number.isInteger(value) && Number(value) >= 0)) return fail("give whole numbers");
-  const names = positionals.length === 0 || positionals.includes("all") ? [...experiments.keys()] : positionals;
+  const usual = [...experiments].filter(([, { isLong }]) => !isLong).map(([name]) => name);
+  const names = positionals.length === 0 || positionals.includes("all") ? usual : positionals;
   const unknown = names.find((name) => !experiments.has(name));
   if (unknown !== undefined) return fail(`there is no experiment ${unknown}`);
   for (const name of names) {
@@ -54,7 +61,7 @@ async function main(): Promise<number> {
 
 /** The outcomes of all cells, in their order, from `jobs` processes. */
 async function runAll(experiment: Experiment, scale: Scale, jobs: number): Promise<Outcome[]> {
-  const { length } = experiment.cells(scale);
+  const { length } = cellsOf(experiment, scale);
   const outcomes: Outcome[] = new Array(length);
   let next = 0;
   let done = 0;
@@ -86,7 +93,7 @@ function ask(child: ChildProcess, task: Task): Promise<Outcome> {
 /** The other side of ask(): until the parent lets go. */
 function serve(): Promise<number> {
   process.on("message", ({ name, scale, index }: Task) => {
-    const cell = experiments.get(name)?.cells(scale)[index];
+    const cell = cellsOf(experiments.get(name) as Experiment, scale)[index];
     if (cell === undefined) throw new Error(`there is no cell ${index} in ${name}`);
     process.send?.(cell.run());
   });
@@ -94,7 +101,7 @@ function serve(): Promise<number> {
 }
 
 function describe(experiment: Experiment, scale: Scale, outcomes: readonly Outcome[]): string {
-  const cells = experiment.cells(scale);
+  const cells = cellsOf(experiment, scale);
   const seeds = [...new Set(cells.map(({ seed }) => seed))];
   const flags = [
     experiment.name,
@@ -102,6 +109,7 @@ function describe(experiment: Experiment, scale: Scale, outcomes: readonly Outco
     ...(scale.seed === 1 ? [] : [`--seed ${scale.seed}`]),
     ...(scale.runs === undefined ? [] : [`--runs ${scale.runs}`]),
     ...(scale.nodes === undefined ? [] : [`--nodes ${scale.nodes}`]),
+    ...(scale.setup === undefined ? [] : [`--setup ${scale.setup}`]),
   ];
   const range = seeds.length === 1 ? `seed ${seeds[0]}` : `seeds ${Math.min(...seeds)} to ${Math.max(...seeds)}`;
   const counts = `${cells.length} runs, ${range}, trace ${hashOf(outcomes)}`;

@@ -37,6 +37,9 @@ const noState = new Uint8Array(0);
 
 /** Streams between simulated nodes: a turn each way, without a handshake. */
 export class Exchanges {
+  /** Comparisons of two views, and those of them that found no difference. */
+  compared = 0;
+  futile = 0;
   readonly #world: ExchangeWorld;
   readonly #pool = new RecordPool();
 
@@ -69,6 +72,8 @@ export class Exchanges {
       const backMs = isRunning(peer) ? this.#turn(peer, node) : null;
       if (backMs === null || fault === "reset") return;
       const { records, wanted } = peer.swim.sync.compare(salt, fingerprints);
+      this.compared++;
+      if (records.length + wanted.length === 0) this.futile++;
       this.#world.later(backMs, () => {
         if (!isRunning(node)) return;
         if (!this.#mergeVetted(node, peer, records)) return;

@@ -1,6 +1,5 @@
 /** A cluster without sockets under a clock that the caller moves: a run is a seed. */
 import { type GossipOptions, resolveConfig } from "../config.js";
-import type { Delegates } from "../delegates.js";
 import { tattlerError } from "../errors.js";
 import { Dispatcher } from "../io/dispatch.js";
 import { type HubMemory, loadAddon, makeKeyring, openHub } from "../io/native.js";
@@ -8,42 +7,19 @@ import { DeadlineHeap } from "../io/scheduler.js";
 import { Random } from "../random.js";
 import type { ObservedChange } from "../swim/observer.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
-import { writeMappedIpv4 } from "../wire/ip.js";
 import { RingReader } from "../wire/receive.js";
+import { Addresses, simulatedPort } from "./addresses.js";
 import { Agenda } from "./agenda.js";
 import { SimDirectory } from "./directory.js";
 import { Exchanges } from "./exchanges.js";
+import { HostLine, retryMs } from "./line.js";
 import { Network } from "./network.js";
-import { SimNode, type Told } from "./node.js";
+import { SimNode } from "./node.js";
+import type { OpenOptions, SimEvent, SimulationOptions } from "./options.js";
 import { Trace } from "./trace.js";
 import type { Witness } from "./witness.js";
 
-/** What the user of a node would be told, once its core is at rest. */
-export type SimEvent = { readonly atMs: number; readonly node: string } & Told;
-
-export interface SimulationOptions {
-  /** Of all dice: the network's and the nodes'. */
-  readonly seed: number;
-  /** Told every event of every node, in order. May call the nodes. */
-  readonly observe?: (event: SimEvent) => void;
-  /** Told of every change of a member's state at a node, whether its user is told or not. Must not call the nodes. */
-  readonly observeState?: (node: string, member: string, change: ObservedChange) => void;
-  /** Told what happens and who made whom think what, for pictures. */
-  readonly witness?: Witness | undefined;
-}
-
-export interface OpenOptions {
-  /** A node of a name that was used before gets a new address instead of its old one. Default false. */
-  readonly newAddress?: boolean;
-  /** Whether a ping tells a suspect that it is one (Lifeguard's buddy system); off in experiments. Default true. */
-  readonly buddy?: boolean;
-  /** The application's own code, called as a GossipNode calls it, but for promises (SimNode). Default: none. */
-  readonly delegates?: Delegates;
-}
-
-const port = 7946;
-/** 10.0.0.0; a number is added. */
-const firstIp = 0x0a000000;
+export type { OpenOptions, SimEvent, SimulationOptions } from "./options.js";
 
 /**
  * The clock, the driver of all nodes and their network. Datagrams are the real ones: composed, sealed, opened and
@@ -66,18 +42,17 @@ export class Simulation {
   readonly #dispatcher: Dispatcher;
   readonly #exchanges: Exchanges;
   readonly #agenda = new Agenda();
+  readonly #line = new HostLine();
   readonly #deadlines = new DeadlineHeap<SimNode>();
   readonly #byName = new Map<string, SimNode>();
   readonly #byAddress = new Map<AddressHandle, SimNode>();
   readonly #byEndpoint: (SimNode | undefined)[] = [];
-  /** Addresses of all names ever used, each with a reference: a node that comes back has its old one. */
-  readonly #addresses = new Map<string, AddressHandle>();
+  readonly #addresses: Addresses;
   readonly #refusing = new Set<AddressHandle>();
   readonly #outgoing = new Uint8Array(65_535);
   readonly #info = new Uint32Array(3);
   /** Calls into user code, which wait until the core is at rest. */
   readonly #calls: (() => void)[] = [];
-  #usedIps = 0;
   #nowMs = 0;
   #isTelling = false;
   /** Whose words are being handled; 0: nobody's. */
@@ -94,6 +69,7 @@ export class Simulation {
     this.#memory = openHub(addon, "manual", () => {});
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
     this.#directory = new SimDirectory(this.#memory.hub);
+    this.#addresses = new Addresses(this.#directory);
     this.#dispatcher = new Dispatcher(this.#directory);
     this.#exchanges = new Exchanges({
       network: this.network,
@@ -135,12 +111,19 @@ export class Simulation {
     const config = resolveConfig({ ...options, name });
     if (this.#byName.has(name)) throw tattlerError("TATTLER_BIND_FAILED", [name, "a node of this name runs"]);
     this.#witness?.happened(this.#nowMs, { kind: "start", node: name });
-    const address = this.#addressOf(name, how.newAddress === true);
+    const address = this.#addresses.of(name, how.newAddress === true);
     const { hub } = this.#memory;
     const directory = this.#directory;
     const self = directory.intern(name);
     const keyring = makeKeyring(config.keys);
-    const endpoint = hub.open({ ...config, ip: new Uint8Array(16), port, self, keyring, pingsPerSecond: 0 });
+    const endpoint = hub.open({
+      ...config,
+      ip: new Uint8Array(16),
+      port: simulatedPort,
+      self,
+      keyring,
+      pingsPerSecond: 0,
+    });
     const { buddy: hasBuddy = true, delegates = {} } = how;
     const counters = this.#countersOf(endpoint.index);
     const parts = {
@@ -200,9 +183,24 @@ export class Simulation {
     this.#later(delayMs, work);
   }
 
+  /** Comparisons of two views that were made, and those of them that found no difference. */
+  get comparisons(): { readonly compared: number; readonly futile: number } {
+    const { compared, futile } = this.#exchanges;
+    return { compared, futile };
+  }
+
+  /**
+   * From now on all nodes share a host that handles so many datagrams a second: what waits is what their I/O thread
+   * would be behind with.
+   * @param judgesBehind nodes pass verdicts all the same, which the real driver forbids (ARCHITECTURE 5.1).
+   */
+  shareHost(datagramsPerSecond: number, { judgesBehind = false }: { readonly judgesBehind?: boolean } = {}): void {
+    this.#line.limit(datagramsPerSecond, judgesBehind);
+  }
+
   /** Names that something still holds on to when all nodes are closed: nothing should. */
   leftovers(): string[] {
-    return [...this.#addresses.keys()].filter((name) => this.#directory.find(name) !== 0);
+    return this.#addresses.names().filter((name) => this.#directory.find(name) !== 0);
   }
 
   /** Ends everything. Idempotent. */
@@ -229,11 +227,13 @@ export class Simulation {
     const heardMs = this.#memory.heardMs[node.endpoint.index] as number;
     if (heardMs > 0) node.swim.handleHeard(heardMs);
     const localMs = node.host.localMs(this.#nowMs);
-    node.swim.advance(localMs, localMs);
+    const drainedMs = this.#line.drainedThroughMs(this.#nowMs);
+    node.swim.advance(localMs, node.host.localMs(drainedMs));
     this.#send();
     const nextMs = node.host.realMs(node.swim.nextDeadline(localMs));
     // A clock that runs at another rate rounds: the next step, however small, is later.
-    this.#deadlines.set(node, nextMs > this.#nowMs ? nextMs : this.#nowMs + 0.001);
+    const soonestMs = this.#nowMs + (drainedMs < this.#nowMs ? retryMs : 0.001);
+    this.#deadlines.set(node, nextMs > this.#nowMs ? nextMs : soonestMs);
   }
 
   #perform<T>(node: SimNode, work: (localMs: number) => T): T {
@@ -275,7 +275,9 @@ export class Simulation {
   /** Takes what the nodes sent and puts it on its way. */
   #send(): void {
     const { hub } = this.#memory;
-    while (hub.takeOutgoing(this.#outgoing, this.#info)) {
+    const line = this.#line;
+    while (line.isFree(this.#nowMs) && hub.takeOutgoing(this.#outgoing, this.#info)) {
+      line.noteSent(this.#nowMs);
       const [endpoint, to, length] = this.#info as unknown as [number, AddressHandle, number];
       const sender = this.#byEndpoint[endpoint];
       if (sender === undefined) continue;
@@ -287,6 +289,11 @@ export class Simulation {
       if (receiver === undefined) this.#refuse(sender, to, length);
       else this.#carry(sender, receiver, this.#outgoing.slice(0, length));
     }
+    line.wait(
+      this.#nowMs,
+      (delayMs, work) => this.#later(delayMs, work),
+      () => this.#send(),
+    );
   }
 
   #carry(sender: SimNode, receiver: SimNode, bytes: Uint8Array): void {
@@ -299,7 +306,7 @@ export class Simulation {
   /** The machine is there, the port is not: it says so. */
   #refuse(sender: SimNode, to: AddressHandle, length: number): void {
     if (!this.#refusing.has(to)) return;
-    const absent = this.#nameAt(to) ?? "";
+    const absent = this.#addresses.nameAt(to) ?? "";
     this.network.carry(sender.name, absent, length, this.#nowMs, (thereMs) => {
       this.network.carry(absent, sender.name, length, this.#nowMs, (backMs) => {
         this.#later(thereMs + backMs, () => {
@@ -361,23 +368,8 @@ export class Simulation {
     return (handle, change) => {
       const member = this.#directory.nameOf(handle);
       watch?.(name, member, change);
-      witness?.became(this.#nowMs, name, member, change, this.#nameAt(this.#speaker));
+      witness?.became(this.#nowMs, name, member, change, this.#addresses.nameAt(this.#speaker));
     };
-  }
-
-  #nameAt(address: AddressHandle | 0): string | null {
-    if (address === 0) return null;
-    return this.#byAddress.get(address)?.name ?? [...this.#addresses].find(([, its]) => its === address)?.[0] ?? null;
-  }
-
-  #addressOf(name: string, isNew: boolean): AddressHandle {
-    let address = this.#addresses.get(name);
-    if (address !== undefined && !isNew) return address;
-    if (address !== undefined) this.#directory.releaseAddress(address);
-    const ip = new Uint8Array(16);
-    writeMappedIpv4(firstIp + ++this.#usedIps, ip);
-    this.#addresses.set(name, (address = this.#directory.internAddress(ip, port)));
-    return address;
   }
 
   #countersOf(endpoint: number): BigUint64Array {

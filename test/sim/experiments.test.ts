@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import type { GossipOptions } from "../../src/config.js";
-import { type Experiment, experiments, type Scale } from "../../src/sim/experiments/index.js";
+import { cellsOf, type Experiment, experiments, type Scale } from "../../src/sim/experiments/index.js";
 import { type Filled, fill, hashOf, toMarkdown, violationsOf } from "../../src/sim/experiments/report.js";
 import type { OpenOptions } from "../../src/sim/simulation.js";
 import { Stage } from "../../src/sim/stage.js";
@@ -79,6 +79,16 @@ describe("the experiments' figures", () => {
     const cells = spread.cells({ ...tiny, runs: 2, nodes: 7 });
     expect(new Set(cells.map(({ seed }) => seed))).toEqual(new Set([1, 2]));
     expect(cells.every(({ row }) => row.startsWith("7 members"))).toBe(true);
+  });
+});
+
+describe("the whole grid of Lifeguard", () => {
+  it("is every C x D x I of the paper, for one setup when one is asked for", () => {
+    const grid = experiments.get("grid") as Experiment;
+    const cells = cellsOf(grid, { size: "full", seed: 1, setup: "tattler" });
+    expect([cells.length, new Set(cells.map(({ setup }) => setup.name)).size]).toEqual([9 * 6 * 8, 1]);
+    expect(cellsOf(grid, { size: "full", seed: 1 }).length).toBe(4 * 9 * 6 * 8);
+    expect([...experiments.values()].filter(({ isLong }) => isLong)).toEqual([grid]);
   });
 });
 

@@ -26,6 +26,8 @@ export interface Scale {
   readonly runs?: number;
   /** Instead of the numbers of members that the size says. */
   readonly nodes?: number;
+  /** Only the cells of setups whose name begins so. */
+  readonly setup?: string;
 }
 
 export interface Column {
@@ -46,7 +48,15 @@ export interface Experiment {
   readonly name: string;
   readonly title: string;
   readonly tables: readonly Table[];
+  /** Takes hours: run when it is asked for by name, not with all. */
+  readonly isLong?: true;
   cells(scale: Scale): Cell[];
+}
+
+/** What is run at this scale. */
+export function cellsOf(experiment: Experiment, scale: Scale): Cell[] {
+  const { setup: wanted = "" } = scale;
+  return experiment.cells(scale).filter(({ setup }) => setup.name.startsWith(wanted));
 }
 
 /** By size. */
@@ -58,6 +68,11 @@ export function nodesOf({ size, nodes }: Scale, counts: BySize<readonly number[]
 
 export function seedsOf({ size, seed, runs }: Scale, counts: BySize<number>): number[] {
   return Array.from({ length: runs ?? counts[size] }, (_, i) => seed + i);
+}
+
+/** A row of clusters of a size, under some loss, with a setup. */
+export function rowOf(nodes: number, lossRate: number, { name }: Setup): string {
+  return `${nodes} members, ${lossRate * 100} % loss, ${name}`;
 }
 
 // --- samples
@@ -123,6 +138,14 @@ export function percent(name: string, of: string): Column {
       const whole = sumOf(first, of);
       return whole === 0 ? "" : textOf((100 * sumOf(samples, of)) / whole);
     },
+  };
+}
+
+/** What part of a sum another is, in percent. */
+export function share(name: string, of: string, whole: string): Column {
+  return {
+    name,
+    show: (samples) => (sumOf(samples, whole) === 0 ? "" : textOf((100 * sumOf(samples, of)) / sumOf(samples, whole))),
   };
 }
 

@@ -6,33 +6,46 @@ import {
   nodesOf,
   type Outcome,
   quantiles,
+  rowOf,
   Sampler,
   type Scale,
   seedsOf,
   sum,
 } from "./experiment.js";
-import { rivals, type Setup } from "./setups.js";
+import { changed, memberlist, rivals, type Setup, tattler } from "./setups.js";
 
 const secondMs = 1000;
 const stepMs = 100;
 const limitMs = 10 * 60 * secondMs;
 
+const digestSync = changed(memberlist, "with digest sync", { digestSyncIntervalMs: secondMs });
+const noDigest = changed(tattler, "no digest sync", { digestSyncIntervalMs: 0 });
+const rare = changed(tattler, "at most one sync in 5 s", { digestSyncIntervalMs: 5 * secondMs });
+const noFeedback = changed(tattler, "no feedback", { gossipFeedback: false });
+const half = changed(tattler, "half the sends", { retransmitMult: 2 });
+const twice = changed(tattler, "twice the sends", { retransmitMult: 8 });
+const rules = [digestSync, noDigest, tattler, rare, noFeedback, half, twice];
+
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [12], quick: [128, 500], full: [500, 2000] });
+  const [few = 0] = counts;
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
-  return counts.flatMap((nodes) =>
-    (scale.size === "full" && nodes <= 500 ? [0, 0.05] : [0]).flatMap((lossRate) =>
-      rivals.flatMap((setup) =>
-        seeds.map((seed) => ({
-          table: "join",
-          row: `${nodes} members, ${lossRate * 100} % loss, ${setup.name}`,
-          setup,
-          seed,
-          run: () => joinAtOnce(setup, { nodes, lossRate, seed }),
-        })),
+  const cell = (table: string, setup: Setup, nodes: number, lossRate: number): Cell[] =>
+    seeds.map((seed) => ({
+      table,
+      row: rowOf(nodes, lossRate, setup),
+      setup,
+      seed,
+      run: () => joinAtOnce(setup, { nodes, lossRate, seed }),
+    }));
+  return [
+    ...counts.flatMap((nodes) =>
+      (scale.size === "full" ? [0, 0.05] : [0]).flatMap((lossRate) =>
+        rivals.flatMap((setup) => cell("join", setup, nodes, lossRate)),
       ),
     ),
-  );
+    ...rules.flatMap((setup) => cell("join rules", setup, few, 0)),
+  ];
 }
 
 export interface Given {
@@ -87,6 +100,9 @@ export const joinColumns = [
 export const join: Experiment = {
   name: "join",
   title: "Join storm: all start at once and join through one (EXPERIMENTS B)",
-  tables: [{ id: "join", title: "From nothing to full views", rows: "cluster and rules", columns: joinColumns }],
+  tables: [
+    { id: "join", title: "From nothing to full views", rows: "cluster and rules", columns: joinColumns },
+    { id: "join rules", title: "What each rule does", rows: "cluster and rules", columns: joinColumns },
+  ],
   cells,
 };

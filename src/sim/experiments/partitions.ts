@@ -23,20 +23,19 @@ const lastsMs = {
   quick: [secondMs, minuteMs, 10 * minuteMs],
   full: [secondMs, 10 * secondMs, minuteMs, 10 * minuteMs, hourMs, 10 * hourMs],
 };
-/**
- * A larger cluster is cut for these only: ten hours of it take an hour. What memberlist's rules do not heal after
- * minutes they do not heal after hours, so the longest are ours alone.
- */
-const ofManyMs: readonly number[] = [10 * minuteMs];
+/** A larger cluster is cut for at most an hour: ten take an hour of a core. */
+const longestMs = (nodes: number): number => (nodes > 100 ? hourMs : 10 * hourMs);
+/** What memberlist's rules do not heal after minutes they do not heal after hours: the longest are ours alone. */
+const rivalsMs = (nodes: number): number => (nodes > 100 ? 10 * minuteMs : hourMs);
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [10], quick: [50], full: [100, 1000] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 2, full: 3 });
   return counts.flatMap((nodes) =>
     lastsMs[scale.size]
-      .filter((ms) => nodes <= 100 || ofManyMs.includes(ms))
+      .filter((ms) => ms <= longestMs(nodes))
       .flatMap((ms) =>
-        (ms > hourMs || nodes > 100 ? [tattler] : rivals).flatMap((setup) =>
+        (ms > rivalsMs(nodes) ? [tattler] : rivals).flatMap((setup) =>
           seeds.slice(0, ms >= hourMs || nodes > 100 ? 1 : seeds.length).map((seed) => ({
             table: "partitions",
             row: `${nodes} members, cut for ${durationOf(ms)}, ${setup.name}`,

@@ -80,11 +80,13 @@ function flip(stage: Stage, victims: readonly SimNode[], isCut: boolean): void {
 }
 
 function cells(scale: Scale): Cell[] {
-  const [nodes = 1000] = nodesOf(scale, { tiny: [16], quick: [200], full: [1000] });
+  const counts = nodesOf(scale, { tiny: [16], quick: [200], full: [1000, 2000] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
-  const perSetup = rivals.flatMap((setup) => seeds.map((seed) => ({ setup, row: setup.name, seed })));
+  const perSetup = counts.flatMap((nodes) =>
+    rivals.flatMap((setup) => seeds.map((seed) => ({ nodes, setup, row: rowOf(nodes, setup), seed }))),
+  );
   return [
-    ...perSetup.map(({ setup, row, seed }) => ({
+    ...perSetup.map(({ nodes, setup, row, seed }) => ({
       table: "start",
       row,
       setup,
@@ -92,7 +94,7 @@ function cells(scale: Scale): Cell[] {
       run: () => joinAtOnce(setup, { nodes, lossRate: 0, seed }),
     })),
     ...faults.flatMap((fault) =>
-      perSetup.map(({ setup, row, seed }) => ({
+      perSetup.map(({ nodes, setup, row, seed }) => ({
         table: fault.id,
         row,
         setup,
@@ -101,6 +103,10 @@ function cells(scale: Scale): Cell[] {
       })),
     ),
   ];
+}
+
+function rowOf(nodes: number, { name }: Setup): string {
+  return `${nodes} members, ${name}`;
 }
 
 /** What the healthy say of the faulty and of each other. */
@@ -158,7 +164,7 @@ function suffer(setup: Setup, fault: Fault, nodes: number, seed: number): Outcom
 const table = ({ id, title }: Fault): Table => ({
   id,
   title,
-  rows: "rules",
+  rows: "cluster and rules",
   columns: [
     sum("healthy members removed", "wronged"),
     sum("false failures", "falseFailures"),
@@ -175,7 +181,7 @@ export const rapid: Experiment = {
   name: "rapid",
   title: "Rapid 2018: cold start, crashes and asymmetric faults",
   tables: [
-    { id: "start", title: "All start at once (figure 5, table 1)", rows: "rules", columns: joinColumns },
+    { id: "start", title: "All start at once (figure 5, table 1)", rows: "cluster and rules", columns: joinColumns },
     ...faults.map(table),
   ],
   cells,

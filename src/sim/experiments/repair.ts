@@ -11,20 +11,27 @@ import {
   Sampler,
   type Scale,
   seedsOf,
+  share,
 } from "./experiment.js";
-import { rivals, type Setup } from "./setups.js";
+import { changed, memberlist, type Setup, tattler } from "./setups.js";
 
 const secondMs = 1000;
 const limitMs = 20 * 60 * secondMs;
-const updatesPerSecond = [0, 1, 10];
+const updatesPerSecond = { tiny: [0, 10], quick: [0, 1, 10], full: [0, 1, 10, 100] };
 const repeats = { tiny: 1, quick: 3, full: 10 };
+
+const noDigest = changed(tattler, "no digest sync", { digestSyncIntervalMs: 0 });
+const rare = changed(tattler, "at most one sync in 5 s", { digestSyncIntervalMs: 5 * secondMs });
+const noFeedback = changed(tattler, "no feedback", { gossipFeedback: false });
+const half = changed(tattler, "half the sends", { retransmitMult: 2 });
+const setups = [memberlist, noDigest, tattler, rare, noFeedback, half];
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [12], quick: [128], full: [500] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return counts.flatMap((nodes) =>
-    updatesPerSecond.flatMap((rate) =>
-      rivals.flatMap((setup) =>
+    updatesPerSecond[scale.size].flatMap((rate) =>
+      setups.flatMap((setup) =>
         seeds.map((seed) => ({
           table: "repair",
           row: `${nodes} members, ${rate} updates a second, ${setup.name}`,
@@ -50,7 +57,7 @@ function lose({ options, buddy = true }: Setup, given: Given): Outcome {
   const stage = new Stage({ ...given, options, buddy });
   const { sim } = stage;
   if (given.rate > 0) updateForEver(stage, secondMs / given.rate);
-  const before = { ms: sim.nowMs, syncs: syncsOf(sim.nodes) };
+  const before = { ms: sim.nowMs, syncs: syncsOf(sim.nodes), ...sim.comparisons };
   for (let i = 0; i < given.repeats; i++) {
     const [origin, victim] = stage.pick(2) as [SimNode, SimNode];
     origin.updateMeta(Uint8Array.of(i));
@@ -64,6 +71,9 @@ function lose({ options, buddy = true }: Setup, given: Given): Outcome {
   }
   const minutes = (sim.nowMs - before.ms) / (60 * secondMs);
   sampler.add("syncs", (syncsOf(sim.nodes) - before.syncs) / given.nodes / minutes);
+  const { compared, futile } = sim.comparisons;
+  sampler.add("compared", compared - before.compared);
+  sampler.add("futile", futile - before.futile);
   return { samples: sampler.samples, traceHash: stage.close() };
 }
 
@@ -91,6 +101,7 @@ export const repair: Experiment = {
       columns: [
         quantiles("repaired after, s p50 / p99", "repairMs", [0.5, 0.99], secondMs),
         mean("syncs of a member a minute", "syncs"),
+        share("comparisons that found nothing, %", "futile", "compared"),
       ],
     },
   ],
