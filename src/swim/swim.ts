@@ -9,7 +9,7 @@ import { CatchUp } from "./catch_up.js";
 import { ViewDigest } from "./digest.js";
 import type { Effects } from "./effects.js";
 import { Errands } from "./errand.js";
-import { gossipRound } from "./gossip.js";
+import { GossipTicks, gossipRound } from "./gossip.js";
 import { Hearing } from "./hearing.js";
 import { type Accusation, Membership, type MembershipConfig } from "./membership.js";
 import type { ProbeEnd } from "./observer.js";
@@ -42,12 +42,6 @@ export interface SwimConfig extends MembershipConfig, ProberConfig, QuarantineCo
   readonly digestSyncIntervalMs: number;
   readonly reconnectTimeoutMs: number;
 }
-
-/**
- * Who runs late gossips less often, and fuller datagrams: each tick comes by so many times its predecessor's lateness
- * later. Urgent news does not wait for ticks.
- */
-const lateFactor = 4;
 
 const never = Number.POSITIVE_INFINITY;
 
@@ -84,8 +78,8 @@ export class Swim {
   readonly #reconnect: Reconnect;
   readonly #pushPull: PushPull;
   readonly #urgent: UrgentLane;
+  readonly #gossipTicks: GossipTicks;
   #seq = 0;
-  #gossipAtMs = never;
   #reapAtMs = never;
   #refusals = 0;
   #syncsFailed = 0;
@@ -101,6 +95,7 @@ export class Swim {
     this.#self = { versions: unknownVersions, ...self, meta: self.meta.slice(), incarnation: 1, isLeaving: false };
     this.#effects = effects;
     this.#random = random;
+    this.#gossipTicks = new GossipTicks(config.gossipIntervalMs, effects.broadcasts);
     const rings = new Rings(self.handle, effects.directory);
     this.#digest = new ViewDigest(effects.directory);
     const { directory, streams } = effects;
@@ -146,14 +141,13 @@ export class Swim {
 
   /** Enters itself and starts the periodic tasks, each at a random point of its first interval (M-101). */
   start(nowMs: number): void {
-    const { probeIntervalMs, gossipIntervalMs } = this.#config;
     this.#membership.introduceSelf(nowMs);
     this.#prober.start(nowMs, this.#random);
     this.#reconnect.start(nowMs, this.roster);
-    if (gossipIntervalMs > 0) this.#gossipAtMs = nowMs + this.#random.nextFloat() * gossipIntervalMs;
+    this.#gossipTicks.start(nowMs, this.#random);
     this.#pushPull.start(nowMs, this.#random);
     // Where probes are on, their sweeps forget the gone.
-    if (probeIntervalMs === 0) this.#reapAtMs = nowMs + reapIntervalMs;
+    if (this.#config.probeIntervalMs === 0) this.#reapAtMs = nowMs + reapIntervalMs;
   }
 
   /** Runs everything due. `drainedThroughMs`: all that was received before has been handled. */
@@ -162,7 +156,7 @@ export class Swim {
     this.#errands.advance(drainedThroughMs);
     if (this.#suspicionAtMs(nowMs) <= drainedThroughMs) this.#membership.advance(nowMs, drainedThroughMs);
     this.#prober.tick(nowMs);
-    if (this.#gossipAtMs <= nowMs) this.#gossipTick(nowMs);
+    this.#gossipTick(nowMs);
     this.#pushPull.tick(nowMs);
     if (this.#reapTickAtMs <= nowMs) this.#reapTick(nowMs);
     this.#reconnect.advance(nowMs);
@@ -182,7 +176,7 @@ export class Swim {
   nextDeadline(nowMs: number): number {
     const tickAtMs = Math.min(
       this.#prober.nextTickMs(),
-      this.#gossipAtMs,
+      this.#gossipTicks.nextTickMs(nowMs),
       this.#pushPull.nextTickMs(),
       this.#reapTickAtMs,
     );
@@ -213,7 +207,7 @@ export class Swim {
   stop(): void {
     this.#prober.stop();
     this.#reconnect.stop();
-    this.#gossipAtMs = never;
+    this.#gossipTicks.stop();
     this.#pushPull.stop();
     this.#reapAtMs = never;
     this.#errands.clear();
@@ -359,11 +353,10 @@ export class Swim {
   // --- ticks
 
   #gossipTick(nowMs: number): void {
-    const { gossipIntervalMs, probeTimeoutMs } = this.#config;
-    const lagMs = nowMs - this.#gossipAtMs;
+    const lagMs = this.#gossipTicks.take(nowMs);
+    if (lagMs < 0) return;
     this.#reconciler.noteLag(lagMs);
-    this.#awareness.noteLag(lagMs, probeTimeoutMs);
-    this.#gossipAtMs = nowMs + gossipIntervalMs + lateFactor * Math.min(lagMs, gossipIntervalMs);
+    this.#awareness.noteLag(lagMs, this.#config.probeTimeoutMs);
     gossipRound(nowMs, this.#self.handle, this.#config, this.roster, this.#effects);
   }
 

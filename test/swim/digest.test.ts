@@ -161,6 +161,7 @@ describe("a comparison of views", () => {
 
   it("waits while there is more to do than time for it and news still come", () => {
     const stage = ready({ gossipIntervalMs: 100 });
+    stage.recorder.messages = 1;
     const hearsWithNews = (name: string): boolean => {
       stage.alive(name);
       stage.swim.flush(stage.nowMs);
