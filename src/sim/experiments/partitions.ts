@@ -21,12 +21,12 @@ const stepMs = 500;
 const lastsMs = {
   tiny: [secondMs, 2 * minuteMs],
   quick: [secondMs, minuteMs, 10 * minuteMs],
-  full: [secondMs, 10 * secondMs, minuteMs, 10 * minuteMs, hourMs, 10 * hourMs],
+  full: [secondMs, 10 * secondMs, minuteMs, 10 * minuteMs, hourMs / 2, hourMs, 10 * hourMs],
 };
-/** A larger cluster is cut for at most an hour: ten take an hour of a core. */
-const longestMs = (nodes: number): number => (nodes > 100 ? hourMs : 10 * hourMs);
-/** What memberlist's rules do not heal after minutes they do not heal after hours: the longest are ours alone. */
-const rivalsMs = (nodes: number): number => (nodes > 100 ? 10 * minuteMs : hourMs);
+/** A larger cluster is cut for at most half an hour: ten hours take more than an hour of a core. */
+const longestMs = (nodes: number): number => (nodes > 100 ? hourMs / 2 : 10 * hourMs);
+/** What memberlist's rules do not heal after a minute they do not heal after hours: the longest are ours alone. */
+const rivalsMs = (nodes: number): number => (nodes > 100 ? minuteMs : hourMs / 2);
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [10], quick: [50], full: [100, 1000] });
@@ -36,7 +36,7 @@ function cells(scale: Scale): Cell[] {
       .filter((ms) => ms <= longestMs(nodes))
       .flatMap((ms) =>
         (ms > rivalsMs(nodes) ? [tattler] : rivals).flatMap((setup) =>
-          seeds.slice(0, ms >= hourMs || nodes > 100 ? 1 : seeds.length).map((seed) => ({
+          seeds.slice(0, ms > 10 * minuteMs || nodes > 100 ? 1 : seeds.length).map((seed) => ({
             table: "partitions",
             row: `${nodes} members, cut for ${durationOf(ms)}, ${setup.name}`,
             setup,

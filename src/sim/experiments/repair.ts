@@ -13,7 +13,7 @@ import {
   seedsOf,
   share,
 } from "./experiment.js";
-import { changed, memberlist, type Setup, tattler } from "./setups.js";
+import { changed, rivals, type Setup, tattler } from "./setups.js";
 
 const secondMs = 1000;
 const limitMs = 20 * 60 * secondMs;
@@ -24,14 +24,19 @@ const noDigest = changed(tattler, "no digest sync", { digestSyncIntervalMs: 0 })
 const rare = changed(tattler, "at most one sync in 5 s", { digestSyncIntervalMs: 5 * secondMs });
 const noFeedback = changed(tattler, "no feedback", { gossipFeedback: false });
 const half = changed(tattler, "half the sends", { retransmitMult: 2 });
-const setups = [memberlist, noDigest, tattler, rare, noFeedback, half];
+const rules = [noDigest, rare, noFeedback, half];
+/** A repair without comparisons takes minutes, and so many updates meanwhile hours. The rules are weighed at two rates. */
+const setupsAt = (rate: number): readonly Setup[] => [
+  ...(rate > 10 ? [tattler] : rivals),
+  ...(rate === 0 || rate === 10 ? rules : []),
+];
 
 function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [12], quick: [128], full: [500] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return counts.flatMap((nodes) =>
     updatesPerSecond[scale.size].flatMap((rate) =>
-      setups.flatMap((setup) =>
+      setupsAt(rate).flatMap((setup) =>
         seeds.map((seed) => ({
           table: "repair",
           row: `${nodes} members, ${rate} updates a second, ${setup.name}`,

@@ -14,14 +14,14 @@ import {
   seedsOf,
   type Table,
 } from "./experiment.js";
-import { changed, rivals, type Setup, steps, tattler } from "./setups.js";
+import { changed, rivals, type Setup, tattler } from "./setups.js";
 
 const secondMs = 1000;
 /** By then every transmit budget is spent; what is missed is left to state syncs. */
 const spentMs = 8 * secondMs;
 const lossRates = [0, 0.05, 0.2];
 const largest = 4000;
-const repeats = { tiny: 1, quick: 3, full: 10 };
+const repeats = { tiny: 1, quick: 3, full: 6 };
 
 interface News {
   readonly id: string;
@@ -98,7 +98,7 @@ function cells(scale: Scale): Cell[] {
   const countsOf = ({ id }: News): readonly number[] => (id === "message" ? counts.slice(0, 1) : counts);
   return kinds.flatMap((news) => [
     ...countsOf(news).flatMap((nodes) =>
-      lossRates.flatMap((lossRate) => steps.flatMap((setup) => cell(news.id, news, nodes, { setup, lossRate }))),
+      lossRates.flatMap((lossRate) => rivals.flatMap((setup) => cell(news.id, news, nodes, { setup, lossRate }))),
     ),
     ...(news.id === "leave" && scale.size === "full" && scale.nodes === undefined
       ? rivals.flatMap((setup) => cell(news.id, news, largest, { setup, lossRate: 0.05 }))
