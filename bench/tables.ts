@@ -31,7 +31,7 @@ function cellOf(value: Report[string]): string {
   return `p50 ${format(value.p50)}  p99 ${format(value.p99)}  max ${format(value.max)}`;
 }
 
-function writeRows(table: readonly string[][]): void {
+export function writeRows(table: readonly string[][]): void {
   const columns = Math.max(...table.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, i) => Math.max(...table.map((row) => row[i]?.length ?? 0)));
   for (const row of table)
