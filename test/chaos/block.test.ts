@@ -10,13 +10,15 @@ const blockedFor = (ms: number): Extra => ({
   nodeFlags: ["--import", block],
   env: { CHAOS_BLOCK_MS: String(ms) },
 });
+/** Whoever does not answer has failed within some two seconds: sooner than the block ends. */
+const watchful = ["--set", "suspicionMinMs=300"];
 /** Who reported anybody but this one. */
 const others = (name: string): string[] => agents.failures().filter((line) => !line.endsWith(`: ${name}`));
 const fromIt = (name: string): string[] => agents.failures().filter((line) => line.startsWith(`${name}: `));
 
 describe("a blocked JavaScript thread", () => {
   it("of 3 s is alive to everybody: no failure anywhere", async () => {
-    await agents.startAll(5, (index) => (index === 2 ? blockedFor(3000) : {}));
+    await agents.startAll(5, (index) => ({ args: watchful, ...(index === 2 ? blockedFor(3000) : {}) }));
     const blocked = agents.of("n2");
     for (let round = 1; round <= 2; round++) {
       blocked.process.kill("SIGUSR2");
