@@ -61,6 +61,15 @@ describe("the once filter", () => {
     expect(filter.duplicates).toBe(1_000);
   });
 
+  it("remembers the last four starts of an origin, and what others sent", () => {
+    const filter = new OnceFilter(64, window);
+    filter.accept(2, 0xffffffff, 7);
+    for (let boot = 0; boot < 50; boot++) expect(filter.accept(1, boot, 7)).toBe(true);
+    expect(filter.size).toBe(5);
+    for (const boot of [46, 47, 48, 49]) expect(filter.accept(1, boot, 7)).toBe(false);
+    expect(filter.accept(2, 0xffffffff, 7)).toBe(false);
+  });
+
   it("reaches as far back as asked, rounded up to a power of two", () => {
     for (const [asked, reach] of [
       [16, 1024],
