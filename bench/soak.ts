@@ -41,7 +41,12 @@ function soak({ minutes, nodes, seed, json }: Options): Promise<Result> {
   return onStage(scenario, async (stage) => {
     await stage.gather((await stage.cluster.open(nodes)).slice(1), nodes);
     await stage.settle();
-    const [life, gauges, beganMs] = [new Life(stage.cluster), new Gauges(), performance.now()];
+    const life = new Life(stage.cluster);
+    await stage.during(
+      () => "warming up",
+      () => life.warmUp(),
+    );
+    const [gauges, beganMs] = [new Gauges(), performance.now()];
     const problems: string[] = [];
     const elapsed = (): number => (performance.now() - beganMs) / 60_000;
     try {

@@ -7,6 +7,12 @@ const trafficEveryMs = 100;
 const payloadBytes = 256;
 const letterBytes = 4096;
 const agreeLimitMs = 60_000;
+/** Many times what the receive slab holds: memory that is touched for the first time looks like a leak. */
+const floodBroadcasts = 2000;
+const floodBytes = 1000;
+const floodEveryMs = 5;
+/** Waiting anywhere when the flood counts as over; the usual traffic goes on. */
+const floodRest = 200;
 
 /** How often what happened. */
 export interface Deeds {
@@ -42,6 +48,16 @@ export class Life {
       if (kind === "fail" && !this.#crashed.has(about)) this.falseFailures++;
     };
     this.#traffic = setInterval(() => this.#talk(), trafficEveryMs);
+  }
+
+  /** Touches what will be used again and again. Errors: WaitFailed. */
+  async warmUp(): Promise<void> {
+    for (let i = 0; i < floodBroadcasts; i++) {
+      this.#cluster.pick().node.broadcast(new Uint8Array(floodBytes));
+      await pass(floodEveryMs);
+    }
+    const isOver = (): boolean => this.#cluster.seats.every(({ node }) => node.stats.messageDepth < floodRest);
+    await this.#cluster.until("the end of the flood", isOver, agreeLimitMs);
   }
 
   /** Errors: WaitFailed, when they do not find together again. */
