@@ -42,15 +42,17 @@ function soak({ minutes, nodes, seed, json }: Options): Promise<Result> {
     await stage.gather((await stage.cluster.open(nodes)).slice(1), nodes);
     await stage.settle();
     const life = new Life(stage.cluster);
-    await stage.during(
-      () => "warming up",
-      () => life.warmUp(),
-    );
-    const [gauges, beganMs] = [new Gauges(), performance.now()];
     const problems: string[] = [];
+    await stage
+      .during(
+        () => "warming up",
+        () => life.warmUp(),
+      )
+      .catch((error: Error) => problems.push(error.message));
+    const [gauges, beganMs] = [new Gauges(), performance.now()];
     const elapsed = (): number => (performance.now() - beganMs) / 60_000;
     try {
-      while (elapsed() < minutes) {
+      while (elapsed() < minutes && problems.length === 0) {
         await stage.during(
           () => `${elapsed().toFixed(1)} of ${minutes} minutes`,
           () => life.round(),

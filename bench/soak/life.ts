@@ -3,16 +3,17 @@ import type { Cluster, Seat } from "../../src/cluster.js";
 const departuresPerRound = 6;
 const departureEveryMs = 1000;
 const awayMs = 4000;
+const joinAttempts = 5;
 const trafficEveryMs = 100;
 const payloadBytes = 256;
 const letterBytes = 4096;
 const agreeLimitMs = 60_000;
-/** Many times what the receive slab holds: memory that is touched for the first time looks like a leak. */
-const floodBroadcasts = 2000;
+/** So many large broadcasts of each node fill the receive slab: memory touched for the first time looks like a leak. */
+const floodPerNode = 1.5;
 const floodBytes = 1000;
-const floodEveryMs = 5;
-/** Waiting anywhere when the flood counts as over; the usual traffic goes on. */
-const floodRest = 200;
+/** Waiting at most anywhere when the flood counts as over: the usual traffic goes on. */
+const floodRest = 20;
+const floodLimitMs = 180_000;
 
 /** How often what happened. */
 export interface Deeds {
@@ -36,6 +37,7 @@ export class Life {
   readonly #cluster: Cluster;
   readonly #size: number;
   readonly #crashed = new Set<string>();
+  readonly #returning = new Set<string>();
   readonly #traffic: NodeJS.Timeout;
   readonly #payload = new Uint8Array(payloadBytes);
   readonly #letter = new Uint8Array(letterBytes);
@@ -52,19 +54,18 @@ export class Life {
 
   /** Touches what will be used again and again. Errors: WaitFailed. */
   async warmUp(): Promise<void> {
-    for (let i = 0; i < floodBroadcasts; i++) {
-      this.#cluster.pick().node.broadcast(new Uint8Array(floodBytes));
-      await pass(floodEveryMs);
-    }
+    for (let i = 0; i < floodPerNode * this.#size; i++) this.#cluster.pick().node.broadcast(new Uint8Array(floodBytes));
     const isOver = (): boolean => this.#cluster.seats.every(({ node }) => node.stats.messageDepth < floodRest);
-    await this.#cluster.until("the end of the flood", isOver, agreeLimitMs);
+    await this.#cluster.until("the end of the flood", isOver, floodLimitMs);
   }
 
   /** Errors: WaitFailed, when they do not find together again. */
   async round(): Promise<void> {
     const returns: Promise<void>[] = [];
     for (let i = 0; i < departuresPerRound; i++) {
-      returns.push(this.#goAndReturn(i % 2 === 0));
+      const returned = this.#goAndReturn(i % 2 === 0);
+      returned.catch(() => {}); // told by the wait below
+      returns.push(returned);
       await pass(departureEveryMs);
     }
     await Promise.all(returns);
@@ -77,7 +78,7 @@ export class Life {
   }
 
   async #goAndReturn(isCrash: boolean): Promise<void> {
-    const { name, node } = this.#cluster.remove(this.#cluster.pick());
+    const { name, node } = this.#cluster.remove(this.#anybody((seat) => !this.#returning.has(seat.name)));
     const bind = node.self.address;
     if (isCrash) {
       this.deeds.crashes++;
@@ -88,14 +89,27 @@ export class Life {
     }
     await node.close();
     await pass(awayMs);
-    const seat = await this.#cluster.reopen(name, bind);
-    await this.#cluster.join([seat], this.#anybodyBut(seat).node.self.address);
+    this.#returning.add(name);
+    await this.#joinAgain(await this.#cluster.reopen(name, bind));
+    this.#returning.delete(name);
     this.deeds.returns++;
   }
 
-  #anybodyBut(seat: Seat): Seat {
-    const other = this.#cluster.pick();
-    return other === seat ? this.#anybodyBut(seat) : other;
+  /** Through another one each time: who is asked may be going itself. */
+  async #joinAgain(seat: Seat): Promise<void> {
+    for (let left = joinAttempts; ; left--) {
+      const { node } = this.#anybody((other) => !this.#returning.has(other.name));
+      try {
+        return await this.#cluster.join([seat], node.self.address);
+      } catch (error) {
+        if (left === 1) throw error;
+      }
+    }
+  }
+
+  #anybody(suits: (seat: Seat) => boolean): Seat {
+    const seat = this.#cluster.pick();
+    return suits(seat) ? seat : this.#anybody(suits);
   }
 
   #talk(): void {
