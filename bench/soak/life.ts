@@ -5,6 +5,8 @@ const departureEveryMs = 1000;
 const awayMs = 4000;
 const joinAttempts = 5;
 const trafficEveryMs = 100;
+/** Two broadcasts a second: what gossip carries for good. More would fill the queues for as long as it lasts. */
+const ticksPerNews = 5;
 const payloadBytes = 256;
 const letterBytes = 4096;
 const agreeLimitMs = 60_000;
@@ -39,6 +41,7 @@ export class Life {
   readonly #crashed = new Set<string>();
   readonly #returning = new Set<string>();
   readonly #traffic: NodeJS.Timeout;
+  #ticks = 0;
   readonly #payload = new Uint8Array(payloadBytes);
   readonly #letter = new Uint8Array(letterBytes);
 
@@ -113,17 +116,17 @@ export class Life {
   }
 
   #talk(): void {
-    this.#cluster.pick().node.broadcast(this.#payload);
-    this.deeds.broadcasts++;
+    this.#ticks++;
     const [from, to] = [this.#cluster.pick(), this.#cluster.pick()];
     if (from !== to) {
       this.deeds.letters++;
       const sent = from.node.send(to.name, this.#letter, { reliable: true });
       sent.catch(() => this.deeds.lostLetters++);
     }
-    if (this.deeds.broadcasts % 5 === 0) {
-      this.#cluster.pick().node.updateMeta(`update ${this.deeds.updates++}`);
-    }
+    if (this.#ticks % ticksPerNews !== 0) return;
+    from.node.broadcast(this.#payload);
+    this.deeds.broadcasts++;
+    to.node.updateMeta(`update ${this.deeds.updates++}`);
   }
 }
 

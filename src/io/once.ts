@@ -1,7 +1,7 @@
 import type { MemberHandle } from "../wire/addon.js";
 
-/** Of one origin so many starts are remembered: copies of what an earlier one sent may still be on their way. */
-const startsRemembered = 4;
+/** Of one origin so many starts are remembered: copies of what the last one sent may still be on their way. */
+const startsRemembered = 2;
 
 interface Window {
   high: number;
