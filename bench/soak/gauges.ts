@@ -11,7 +11,7 @@ interface Gauge {
 }
 
 const kib = 1024;
-const warmUpShare = 0.4;
+const warmUpShare = 0.5;
 
 const gauges: readonly Gauge[] = [
   { name: "rssKib", boundPerMinute: 100, read: () => cleanRssBytes() / kib },
@@ -46,7 +46,7 @@ export class Gauges {
     for (const { name, read } of gauges) this.#points.get(name)?.push({ minute, value: read() });
   }
 
-  /** After a warm-up of two fifths of the time: until most members have restarted twice. */
+  /** After a warm-up of half of the time: until most members have restarted and queues have had their largest size. */
   trends(): Trend[] {
     return gauges.map(({ name, boundPerMinute }) => {
       const points = afterWarmUp(this.#points.get(name) ?? [], warmUpShare);
