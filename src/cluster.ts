@@ -89,8 +89,17 @@ export class Cluster {
   /** Opens nodes, each alone. Errors: as GossipNode.create(). */
   async open(count: number): Promise<Seat[]> {
     const seats: Seat[] = [];
-    for (let i = 0; i < count; i++) seats.push(await this.#openSeat(this.#opened++));
+    for (let i = 0; i < count; i++) {
+      const index = this.#opened++;
+      const name = `node-${String(index).padStart(4, "0")}`;
+      seats.push(await this.#openSeat(this.optionsFor(name, this.#given.seed * 10_000 + index)));
+    }
     return seats;
+  }
+
+  /** A node that was removed and closed, again, at the address it had. Errors: as GossipNode.create(). */
+  reopen(name: string, bind: string): Promise<Seat> {
+    return this.#openSeat({ ...this.optionsFor(name, this.random.below(2 ** 31)), bind });
   }
 
   /** Joins the nodes through one that is none of them, so many at the same time. Rejects if one cannot join. */
@@ -162,10 +171,9 @@ export class Cluster {
     await Promise.all(this.seats.map(({ node }) => node.close()));
   }
 
-  async #openSeat(index: number): Promise<Seat> {
-    const name = `node-${String(index).padStart(4, "0")}`;
-    const node = await GossipNode.create(this.optionsFor(name, this.#given.seed * 10_000 + index));
-    const seat: Seat = { name, node, known: 1, isRemoved: false };
+  async #openSeat(options: GossipOptions): Promise<Seat> {
+    const node = await GossipNode.create(options);
+    const seat: Seat = { name: options.name, node, known: 1, isRemoved: false };
     this.seats.push(seat);
     this.#count(1, 1);
     for (const kind of seenKinds) node.on(kind, (member: Member) => this.#handleEvent(kind, member.name, seat));

@@ -1,8 +1,9 @@
 import { type GossipOptions, type Profile, parseOption } from "../config.js";
-import type { Member, Message } from "../delegates.js";
+import type { Message } from "../delegates.js";
 import { parseTarget } from "../io/service.js";
 import { GossipNode } from "../node.js";
 import { obeyCommands } from "./commands.js";
+import { jsonWriter, prettyWriter, textOf, type Write } from "./events.js";
 import { type KeyFlags, readKeys, readPassphrase, reloadKeysOnSignal, wipe } from "./keys.js";
 import { parseFlags, UsageError } from "./usage.js";
 
@@ -27,8 +28,6 @@ const joinRetryMs = 500;
 const joinRetryMaxMs = 10_000;
 /** Signal to exit: the leave gets this long, so that the whole takes less than 5 s. */
 const leaveMs = 3500;
-
-export type Write = (event: string, member: Member | null, extra?: Record<string, unknown>) => void;
 
 /** `tattler agent`: one node in this process until it is told to stop. */
 export async function runAgent(args: string[]): Promise<number> {
@@ -65,46 +64,6 @@ function describe(message: Message): Record<string, unknown> {
   const { from, reliable, direct } = message;
   if (text !== null) return { from, payload: text, encoding: "utf8", reliable, direct };
   return { from, payload: Buffer.from(message.payload).toString("base64"), encoding: "base64", reliable, direct };
-}
-
-// --- output
-
-function jsonWriter(node: GossipNode): Write {
-  return (event, member, extra = {}) => {
-    const line = {
-      ts: new Date().toISOString(),
-      event,
-      member: member && memberJson(member),
-      members: node.memberCount,
-    };
-    process.stdout.write(`${JSON.stringify({ ...line, ...extra })}\n`);
-  };
-}
-
-function prettyWriter(node: GossipNode): Write {
-  return (event, member, extra = {}) => {
-    const time = new Date().toISOString().slice(11, 23);
-    const who = member === null ? "" : ` ${member.name} ${member.address}`;
-    const payload = typeof extra.payload === "string" ? ` ${JSON.stringify(extra.payload)}` : "";
-    process.stdout.write(`${time} ${event.padEnd(8)}${who}${payload} (${node.memberCount} members)\n`);
-  };
-}
-
-function memberJson(member: Member): Record<string, unknown> {
-  const { name, address, meta } = member;
-  const text = textOf(meta);
-  return text !== null
-    ? { name, address, meta: text }
-    : { name, address, metaBase64: Buffer.from(meta).toString("base64") };
-}
-
-/** The text, or null when the bytes are not UTF-8. */
-function textOf(bytes: Uint8Array): string | null {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return null;
-  }
 }
 
 // --- joining

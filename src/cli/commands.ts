@@ -1,18 +1,26 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import type { Member } from "../delegates.js";
 import type { GossipNode } from "../node.js";
-import type { Write } from "./agent.js";
+import { memberJson, type Write } from "./events.js";
 
-/** One line of input: `{"send":"b","text":"hi","reliable":true,"id":1}` or `{"broadcast":"hi","id":2}`. */
+/**
+ * One line of input: `{"send":"b","text":"hi","reliable":true,"id":1}`, `{"broadcast":"hi","id":2}` or
+ * `{"members":true,"id":3}`.
+ */
 interface Command {
   readonly id?: number | string;
   readonly send?: string;
   readonly text?: string;
   readonly reliable?: boolean;
   readonly broadcast?: string;
+  readonly members?: boolean;
 }
 
-/** Obeys JSON lines until the input ends. Each is answered by a `done` or a `refused` event with its id. */
+/**
+ * Obeys JSON lines until the input ends. Each is answered by a `done` or a `refused` event with its id; `done` has what
+ * was asked for.
+ */
 export function obeyCommands(node: GossipNode, input: Readable, write: Write, signal: AbortSignal): void {
   const lines = createInterface({ input });
   lines.on("line", (line) => void obey(node, line, write, signal));
@@ -27,22 +35,29 @@ async function obey(node: GossipNode, line: string, write: Write, signal: AbortS
   try {
     const command = parse(line);
     id = command.id ?? null;
-    await run(node, command);
-    if (!signal.aborted) write("done", null, { id });
+    const answer = await run(node, command);
+    if (!signal.aborted) write("done", null, { id, ...answer });
   } catch (error) {
     if (!signal.aborted) write("refused", null, { id, error: (error as Error).message });
   }
 }
 
-async function run(node: GossipNode, { send, text, reliable, broadcast }: Command): Promise<void> {
+async function run(node: GossipNode, command: Command): Promise<Record<string, unknown>> {
+  const { send, text, reliable, broadcast, members } = command;
   const encoder = new TextEncoder();
+  if (members === true) return { view: node.members.map(viewOf) };
   if (typeof broadcast === "string") {
     node.broadcast(encoder.encode(broadcast));
   } else if (typeof send === "string" && typeof text === "string") {
     await node.send(send, encoder.encode(text), { reliable: reliable === true });
   } else {
-    throw new Error('neither {"send":MEMBER,"text":TEXT} nor {"broadcast":TEXT}');
+    throw new Error('none of {"send":MEMBER,"text":TEXT}, {"broadcast":TEXT}, {"members":true}');
   }
+  return {};
+}
+
+function viewOf(member: Member): Record<string, unknown> {
+  return { ...memberJson(member), state: member.state, incarnation: member.incarnation };
 }
 
 function parse(line: string): Command {

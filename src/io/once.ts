@@ -1,5 +1,8 @@
 import type { MemberHandle } from "../wire/addon.js";
 
+/** Of one origin so many starts are remembered: copies of what the last one sent may still be on their way. */
+const startsRemembered = 2;
+
 interface Window {
   high: number;
   readonly seen: Uint32Array;
@@ -12,6 +15,8 @@ interface Window {
 export class OnceFilter {
   duplicates = 0;
   readonly #windows = new Map<number, Window>();
+  /** The starts that have a window, by origin, the latest known last. */
+  readonly #starts = new Map<MemberHandle, number[]>();
   readonly #maxWindows: number;
   readonly #windowBits: number;
 
@@ -31,7 +36,7 @@ export class OnceFilter {
 
   /** True the first time. */
   accept(origin: MemberHandle, boot: number, counter: number): boolean {
-    const window = this.#windowOf(origin * 2 ** 32 + boot, counter);
+    const window = this.#windowOf(origin, boot, counter);
     const ahead = (counter - window.high) | 0;
     if (ahead > 0) slide(window, counter, ahead);
     const isFresh = -ahead < this.#windowBits && mark(window, counter);
@@ -39,7 +44,8 @@ export class OnceFilter {
     return isFresh;
   }
 
-  #windowOf(key: number, counter: number): Window {
+  #windowOf(origin: MemberHandle, boot: number, counter: number): Window {
+    const key = keyOf(origin, boot);
     const known = this.#windows.get(key);
     if (known !== undefined) {
       // A Map keeps insertion order: the first key is the one longest unheard.
@@ -49,12 +55,27 @@ export class OnceFilter {
     }
     if (this.#windows.size >= this.#maxWindows) {
       const [oldest] = this.#windows.keys();
-      if (oldest !== undefined) this.#windows.delete(oldest);
+      if (oldest !== undefined) this.#forget(Math.floor(oldest / 2 ** 32), oldest % 2 ** 32);
     }
+    const starts = this.#starts.get(origin) ?? [];
+    // A member that restarts all day must not cost us a window each time.
+    if (starts.length >= startsRemembered) this.#forget(origin, starts[0] as number);
+    this.#starts.set(origin, [...(this.#starts.get(origin) ?? []), boot]);
     const window = { high: counter, seen: new Uint32Array(this.#windowBits / 32) };
     this.#windows.set(key, window);
     return window;
   }
+
+  #forget(origin: MemberHandle, boot: number): void {
+    this.#windows.delete(keyOf(origin, boot));
+    const left = (this.#starts.get(origin) ?? []).filter((one) => one !== boot);
+    if (left.length > 0) this.#starts.set(origin, left);
+    else this.#starts.delete(origin);
+  }
+}
+
+function keyOf(origin: MemberHandle, boot: number): number {
+  return origin * 2 ** 32 + boot;
 }
 
 /** Moves the window up and clears the places of numbers that were skipped. */

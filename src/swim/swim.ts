@@ -283,6 +283,8 @@ export class Swim {
     this.#refusals++;
     const member = this.roster.findByAddress(address);
     if (member === 0 || this.quarantine.isOn) return;
+    // Of all who leave at once some are gone before they could tell us: who leaves accuses nobody of it.
+    if (this.#self.isLeaving) return this.#errands.handleRefused(member);
     if (this.#config.refusedConfirmations === 0) return this.#prober.handleRefused(nowMs, member);
     const isNews = this.#membership.handleRefused(nowMs, member);
     this.#errands.handleRefused(member);

@@ -173,6 +173,23 @@ describe("the command line", () => {
     expect(got.sort()).toEqual(["all", "hi"]);
   });
 
+  it("tell whom they see when asked with {members: true}", async () => {
+    const a = start("--name", "a", "--commands", "--meta", "m");
+    const b = start("--name", "b", "--commands", "--join", await a.address());
+    await Promise.all([a.event("join", "b"), b.event("join", "a")]);
+    const addresses = { a: await a.address(), b: await b.address() };
+    for (const agent of [a, b]) {
+      agent.command({ id: 7, members: true });
+      const { id, view = [], members } = await agent.event("done");
+      expect([id, members]).toEqual([7, 2]);
+      const sorted = [...view].sort((one, other) => one.name.localeCompare(other.name));
+      expect(sorted).toEqual([
+        { name: "a", address: addresses.a, meta: "m", state: "alive", incarnation: expect.any(Number) },
+        { name: "b", address: addresses.b, meta: "", state: "alive", incarnation: expect.any(Number) },
+      ]);
+    }
+  });
+
   it("warns of a key file that others may read", async () => {
     const a = start("--name", "a", "--key-file", keyFile(Buffer.alloc(32, 7), 0o644));
     await a.event("ready");

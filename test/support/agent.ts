@@ -15,23 +15,33 @@ export interface AgentEvent {
   readonly id?: number | string;
   readonly stats?: Record<string, number>;
   readonly streams?: Record<string, number>;
+  readonly view?: readonly SeenMember[];
+  readonly error?: string;
+}
+
+/** One row of the answer to {"members":true}. */
+export interface SeenMember {
+  readonly name: string;
+  readonly address: string;
+  readonly meta?: string;
+  readonly state: string;
+  readonly incarnation: number;
 }
 
 /** Quick timings for tests on one machine. */
 const quick = ["probeIntervalMs=200", "probeTimeoutMs=100", "gossipIntervalMs=20", "suspicionMult=2"];
 
-/** A real `tattler agent` process with its events. */
-export class Agent {
+/** A process that tells its events as `tattler agent --log json` does. */
+export class AgentProcess {
   readonly events: AgentEvent[] = [];
   readonly lines: string[] = [];
   stderr = "";
   readonly process: ChildProcess;
   #wake: (() => void) | null = null;
 
-  constructor(args: readonly string[]) {
-    const set = quick.flatMap((pair) => ["--set", pair]);
-    const fixed = ["agent", "--bind", "127.0.0.1:0", "--log", "json", "--profile", "local", ...set];
-    this.process = spawn(process.execPath, [cli, ...fixed, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+  constructor(command: readonly [string, ...string[]], env: Record<string, string> = {}) {
+    const [program, ...args] = command;
+    this.process = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env } });
     if (this.process.stdout === null || this.process.stderr === null) throw new Error("no pipes");
     createInterface({ input: this.process.stdout }).on("line", (line) => {
       this.lines.push(line);
@@ -84,5 +94,14 @@ export class Agent {
     this.process.kill(signal);
     const [code] = await exited;
     return code as number | null;
+  }
+}
+
+/** A real `tattler agent` process with quick timings. */
+export class Agent extends AgentProcess {
+  constructor(args: readonly string[]) {
+    const set = quick.flatMap((pair) => ["--set", pair]);
+    const fixed = ["agent", "--bind", "127.0.0.1:0", "--log", "json", "--profile", "local", ...set];
+    super([process.execPath, cli, ...fixed, ...args]);
   }
 }

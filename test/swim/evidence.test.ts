@@ -39,6 +39,14 @@ describe("a refusal by a member's host (ARCHITECTURE 5.7)", () => {
     expect([stage.view("m1"), stage.events().at(-1)]).toEqual(["alive 2", "recover m1"]);
   });
 
+  it("is nothing that who leaves would tell: of all who leave at once some are gone before the news of it", () => {
+    const stage = ready(9);
+    stage.swim.leave(stage.nowMs);
+    stage.forget();
+    refuse(stage, "m1");
+    expect([stage.view("m1"), stage.events(), stage.recorder.take()]).toEqual(["alive 1", [], []]);
+  });
+
   it("counts when two others have seen it and we have not", () => {
     const stage = ready(9);
     stage.suspect("m1", "m2", 1, Evidence.refused);
