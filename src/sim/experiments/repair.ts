@@ -25,7 +25,7 @@ const rare = changed(tattler, "at most one sync in 5 s", { digestSyncIntervalMs:
 const noFeedback = changed(tattler, "no feedback", { gossipFeedback: false });
 const half = changed(tattler, "half the sends", { retransmitMult: 2 });
 const rules = [noDigest, rare, noFeedback, half];
-/** A repair without comparisons takes minutes, and so many updates meanwhile hours. The rules are weighed at two rates. */
+/** A repair without comparisons takes minutes, so many updates meanwhile hours. The rules are weighed at two rates. */
 const setupsAt = (rate: number): readonly Setup[] => [
   ...(rate > 10 ? [tattler] : rivals),
   ...(rate === 0 || rate === 10 ? rules : []),
