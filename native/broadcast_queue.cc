@@ -8,7 +8,7 @@ namespace tattler {
 namespace {
 
 // Beyond any sensible limit; keeps the tiers few when an option is absurd.
-constexpr uint64_t kMostTransmits = 1000;
+constexpr uint32_t kMostTransmits = 1000;
 constexpr size_t kKeptIndexBytes = 4096;
 
 // Spreads neighbouring handles or tokens. It is a bijection, so an equal hash means the same one.
@@ -226,9 +226,12 @@ bool BroadcastQueue::noteHeard(MemberHandle subject, RecordClass kind, uint32_t 
   const Broadcast& record = membership_.at(index - 1);
   if (record.kind != kind || record.incarnation != incarnation) return false;
   if (record.flags & kKeepsBudget) return true;
-  const uint16_t weight = weightOfHearing(record);
+  const uint32_t heard = uint32_t{membership_.at(index - 1).transmits} + weightOfHearing(record);
+  // What waits to be forwarded is forwarded once, however many told us meanwhile: in a mass failure
+  // the pace makes everybody late, and nobody would pass it on.
+  const uint32_t most = (record.flags & kUrgent) ? limit_ - 1 : kMostTransmits;
   membership_.unfile(index - 1);
-  membership_.at(index - 1).transmits += weight;
+  membership_.at(index - 1).transmits = static_cast<uint16_t>(std::min(heard, most));
   moveOn(membership_, membership_.runOf(index - 1));
   freeEnded();
   return true;

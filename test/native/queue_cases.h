@@ -69,6 +69,10 @@ inline void testHearingFromAllPredecessorsEndsUrgentNews() {
   for (int i = 0; i < 2; ++i) CHECK(queue.noteHeard(2, RecordClass::death, 0));
   for (int i = 0; i < 4; ++i) CHECK(queue.fill(1000).size() == 1);
   CHECK(!queue.isQueued(2));
+  // However often it is heard before its turn, it is forwarded.
+  queue.push(flagged(RecordClass::death, 3, kUrgent));
+  for (int i = 0; i < 9; ++i) CHECK(queue.noteHeard(3, RecordClass::death, 0));
+  CHECK(queue.fillUrgent(1000, 4).size() == 1 && !queue.isQueued(3));
 }
 
 }  // namespace tattler

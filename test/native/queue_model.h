@@ -154,6 +154,11 @@ class QueueModel {
         item.transmits += static_cast<uint32_t>(std::max(1.0, std::ceil(left / (fanout - 1)))) - 1;
       }
       item.pick = 1;
+      // settle() adds the one that it lacks.
+      const int64_t lastButOne = int64_t{limit} - 2;
+      if (item.flags & kUrgent) {
+        item.transmits = static_cast<uint32_t>(std::min<int64_t>(item.transmits, lastButOne));
+      }
       settle();
       return true;
     }
