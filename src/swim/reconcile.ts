@@ -17,7 +17,7 @@ const twins = 3;
  * Who has more to do than time for it, as in a process of many nodes that all join, leaves the news to gossip, which is
  * cheaper a record: the pause between two comparisons grows with the square of the lateness of our ticks over this.
  */
-const toleratedLagMs = 12;
+const toleratedLagMs = 40;
 /** What is left of a lateness one gossip tick later. */
 const lagDecay = 0.9;
 /** A view that has been the same for so many gossip intervals gets no more by gossip, and is compared all the same. */
