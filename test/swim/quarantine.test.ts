@@ -181,9 +181,9 @@ describe("the end of a quarantine", () => {
 
 describe("a node in quarantine", () => {
   /** Accused to its face by so many, while nothing answers its probes. */
-  function quarantined(): Stage {
+  function quarantined(options = {}): Stage {
     const names = Array.from({ length: 9 }, (_, i) => `m${i}`);
-    const stage = new Stage({ quarantineMs: 30 * second }).started().knows(...names);
+    const stage = new Stage({ quarantineMs: 30 * second, ...options }).started().knows(...names);
     for (let i = 0; i < 20; i++) stage.swim.quarantine.handleProbe(stage.nowMs, ProbeEnd.failed);
     for (const name of names.slice(0, 4)) stage.suspect("self", name, stage.swim.selfIncarnation);
     stage.forget();
@@ -231,6 +231,14 @@ describe("a node in quarantine", () => {
     expect(stage.swim.sync.localRecords()).toEqual([
       recordOf("self", { incarnation: 5, state: MemberState.dead, meta }),
     ]);
+  });
+
+  it("takes no refusal for evidence, and compares views with nobody", () => {
+    const stage = quarantined({ digestSyncIntervalMs: 1000 });
+    stage.forget();
+    stage.swim.handleRefused(stage.nowMs, stage.addressOf("m6"));
+    stage.swim.handleDigest(stage.nowMs, stage.handle("m7"), 1, 2);
+    expect([stage.view("m6"), stage.recorder.take()]).toEqual(["alive 1", []]);
   });
 
   it("says that it is back, with all that is new, once its links are good", () => {
