@@ -18,7 +18,8 @@ import {
 import { changed, lifeguard, memberlist, rivals, type Setup, steps, tattler } from "./setups.js";
 
 const secondMs = 1000;
-const limitMs = 10 * 60 * secondMs;
+/** Whoever has not heard by then has been missed, and only state syncs are left to tell it. */
+const limitMs = 2 * 60 * secondMs;
 const restMs = 5 * secondMs;
 const lossRates = [0, 0.05, 0.2];
 
