@@ -1,35 +1,52 @@
 import type { MemberHandle } from "../wire/addon.js";
 
-/** Of one origin so many starts are remembered: copies of what the last one sent may still be on their way. */
-const startsRemembered = 2;
+/** Of one origin so many starts have a window: copies of what the last one sent may still be on their way. */
+const startsWithWindow = 2;
+/** Of so many more the highest counter is kept, in all: their copies must not count as new. */
+const startsEnded = 8;
 
 interface Window {
   high: number;
   readonly seen: Uint32Array;
 }
 
+/** What is known of one origin. */
+interface Starts {
+  /** The starts that have a window, the one heard last at the end. */
+  readonly open: number[];
+  /** Start and highest counter of those that had one, in pairs; the next pair is overwritten. */
+  readonly ended: Uint32Array;
+  /** Numbers in `ended`. */
+  used: number;
+  next: number;
+}
+
 /**
  * Delivers each broadcast once. A broadcast is known by its origin, by a number that is random per start of the
  * origin, and by a counter; a window slides over the counter. What is too old to tell counts as a duplicate.
+ *
+ * A start that loses its window is not forgotten at once: taken for a new one, its copies would be passed on anew, cost
+ * another start its window, and so keep each other alive for ever.
  */
 export class OnceFilter {
   duplicates = 0;
   readonly #windows = new Map<number, Window>();
-  /** The starts that have a window, by origin, the latest known last. */
-  readonly #starts = new Map<MemberHandle, number[]>();
+  readonly #origins = new Map<MemberHandle, Starts>();
   readonly #maxWindows: number;
   readonly #windowBits: number;
 
   /**
-   * @param maxWindows origins remembered; then the one longest unheard is forgotten.
+   * @param maxWindows starts of origins that have a window; then the one longest unheard loses it. Of 16 times as many
+   * origins something is remembered.
    * @param reach how far behind the highest counter of its origin a broadcast is still told apart; rounded up to a
-   * power of two of at least 1,024. An eighth of it in bytes is kept for each origin.
+   * power of two of at least 1,024. An eighth of it in bytes is kept for each window.
    */
   constructor(maxWindows: number, reach: number) {
     this.#maxWindows = maxWindows;
     this.#windowBits = 2 ** Math.ceil(Math.log2(Math.max(reach, 1024)));
   }
 
+  /** Windows in memory. */
   get size(): number {
     return this.#windows.size;
   }
@@ -37,41 +54,88 @@ export class OnceFilter {
   /** True the first time. */
   accept(origin: MemberHandle, boot: number, counter: number): boolean {
     const window = this.#windowOf(origin, boot, counter);
-    const ahead = (counter - window.high) | 0;
-    if (ahead > 0) slide(window, counter, ahead);
-    const isFresh = -ahead < this.#windowBits && mark(window, counter);
+    const isFresh = window !== null && take(window, counter);
     if (!isFresh) this.duplicates++;
     return isFresh;
   }
 
-  #windowOf(origin: MemberHandle, boot: number, counter: number): Window {
+  /** Null for a copy of what came before its start lost its window. */
+  #windowOf(origin: MemberHandle, boot: number, counter: number): Window | null {
     const key = keyOf(origin, boot);
     const known = this.#windows.get(key);
     if (known !== undefined) {
+      const { open } = this.#origins.get(origin) as Starts;
+      if (open.at(-1) !== boot) open.push(...open.splice(open.indexOf(boot), 1));
       // A Map keeps insertion order: the first key is the one longest unheard.
       this.#windows.delete(key);
       this.#windows.set(key, known);
       return known;
     }
+    const starts = this.#startsOf(origin);
+    const ended = placeOf(starts, boot);
+    const high = ended < 0 ? null : (starts.ended[ended + 1] as number);
+    if (high !== null && ((counter - high) | 0) <= 0) return null;
+    return this.#open(origin, boot, starts, high, counter);
+  }
+
+  #open(origin: MemberHandle, boot: number, starts: Starts, endedAt: number | null, counter: number): Window {
+    // A member that restarts all day must not cost us a window each time.
+    if (starts.open.length >= startsWithWindow) this.#end(origin, starts.open[0] as number);
     if (this.#windows.size >= this.#maxWindows) {
       const [oldest] = this.#windows.keys();
-      if (oldest !== undefined) this.#forget(Math.floor(oldest / 2 ** 32), oldest % 2 ** 32);
+      if (oldest !== undefined) this.#end(Math.floor(oldest / 2 ** 32), oldest % 2 ** 32);
     }
-    const starts = this.#starts.get(origin) ?? [];
-    // A member that restarts all day must not cost us a window each time.
-    if (starts.length >= startsRemembered) this.#forget(origin, starts[0] as number);
-    this.#starts.set(origin, [...(this.#starts.get(origin) ?? []), boot]);
-    const window = { high: counter, seen: new Uint32Array(this.#windowBits / 32) };
-    this.#windows.set(key, window);
+    const window = { high: endedAt ?? counter, seen: new Uint32Array(this.#windowBits / 32) };
+    // Nobody knows any more which of those below had come.
+    if (endedAt !== null) window.seen.fill(0xffffffff);
+    starts.open.push(boot);
+    this.#windows.set(keyOf(origin, boot), window);
     return window;
   }
 
-  #forget(origin: MemberHandle, boot: number): void {
-    this.#windows.delete(keyOf(origin, boot));
-    const left = (this.#starts.get(origin) ?? []).filter((one) => one !== boot);
-    if (left.length > 0) this.#starts.set(origin, left);
-    else this.#starts.delete(origin);
+  /** Takes a start's window, and remembers how far it had come. */
+  #end(origin: MemberHandle, boot: number): void {
+    const starts = this.#origins.get(origin) as Starts;
+    const key = keyOf(origin, boot);
+    const { high } = this.#windows.get(key) as Window;
+    this.#windows.delete(key);
+    starts.open.splice(starts.open.indexOf(boot), 1);
+    const known = placeOf(starts, boot);
+    const place = known < 0 ? starts.next : known;
+    starts.ended.set([boot, high], place);
+    if (known >= 0) return;
+    starts.next = (starts.next + 2) % starts.ended.length;
+    starts.used = Math.min(starts.used + 2, starts.ended.length);
   }
+
+  #startsOf(origin: MemberHandle): Starts {
+    const known = this.#origins.get(origin);
+    if (known !== undefined) return known;
+    if (this.#origins.size >= 16 * this.#maxWindows) this.#forgetOne();
+    const starts = { open: [], ended: new Uint32Array(2 * startsEnded), used: 0, next: 0 };
+    this.#origins.set(origin, starts);
+    return starts;
+  }
+
+  /** The origin known longest of those without a window. */
+  #forgetOne(): void {
+    for (const [origin, { open }] of this.#origins) {
+      if (open.length === 0) return void this.#origins.delete(origin);
+    }
+  }
+}
+
+/** Where a start is in `ended`; -1 when it is not. */
+function placeOf({ ended, used }: Starts, boot: number): number {
+  for (let place = 0; place < used; place += 2) if (ended[place] === boot) return place;
+  return -1;
+}
+
+/** Whether the counter is new to the window, which then knows it. */
+function take(window: Window, counter: number): boolean {
+  const ahead = (counter - window.high) | 0;
+  if (ahead > 0) slide(window, counter, ahead);
+  return -ahead < bitsOf(window) && mark(window, counter);
 }
 
 function keyOf(origin: MemberHandle, boot: number): number {

@@ -61,13 +61,40 @@ describe("the once filter", () => {
     expect(filter.duplicates).toBe(1_000);
   });
 
-  it("remembers the last two starts of an origin, and what others sent", () => {
+  it("has a window for two starts of an origin, remembers how far eight more had come, and what others sent", () => {
     const filter = new OnceFilter(64, window);
-    filter.accept(2, 0xffffffff, 7);
-    for (let boot = 0; boot < 50; boot++) expect(filter.accept(1, boot, 7)).toBe(true);
+    filter.accept(2, 0xffffffff, 0);
+    for (let boot = 0; boot < 50; boot++) expect(filter.accept(1, boot, 0)).toBe(true);
     expect(filter.size).toBe(3);
-    for (const boot of [48, 49]) expect(filter.accept(1, boot, 7)).toBe(false);
-    expect(filter.accept(2, 0xffffffff, 7)).toBe(false);
+    for (let boot = 40; boot < 50; boot++) expect(filter.accept(1, boot, 0)).toBe(false);
+    expect(filter.accept(2, 0xffffffff, 0)).toBe(false);
+    expect(filter.accept(1, 39, 0)).toBe(true);
+  });
+
+  it("accepts no copy twice, however the starts of an origin take turns", () => {
+    const copy = fc.record({ boot: fc.integer({ min: 1, max: 9 }), counter: fc.nat(30) });
+    fc.assert(
+      fc.property(fc.array(copy, { maxLength: 300 }), (copies) => {
+        const filter = new OnceFilter(64, window);
+        const accepted = copies.filter(({ boot, counter }) => filter.accept(1, boot, counter));
+        expect(new Set(accepted.map(({ boot, counter }) => `${boot}/${counter}`)).size).toBe(accepted.length);
+        expect(filter.size).toBeLessThanOrEqual(2);
+      }),
+    );
+  });
+
+  it("goes on with a start that lost its window where it had come to", () => {
+    const filter = new OnceFilter(64, window);
+    for (const counter of [0, 2]) filter.accept(1, 5, counter);
+    for (const boot of [6, 7, 8]) filter.accept(1, boot, 0);
+    const counters = [2, 1, 4, 3, 3, 5];
+    expect(counters.map((counter) => filter.accept(1, 5, counter))).toEqual([false, false, true, true, false, true]);
+  });
+
+  it("takes the window of the start that was heard least lately", () => {
+    const filter = new OnceFilter(64, window);
+    for (const boot of [1, 2, 1, 3]) filter.accept(1, boot, boot === 1 ? 10 : 0);
+    expect(filter.accept(1, 1, 9)).toBe(true);
   });
 
   it("reaches as far back as asked, rounded up to a power of two", () => {
@@ -87,14 +114,20 @@ describe("the once filter", () => {
     expect([filter.accept(1, 1, 5), filter.accept(1, 2, 5), filter.accept(1, 1, 5)]).toEqual([true, true, false]);
   });
 
-  it("forgets the origin longest unheard when it is full", () => {
+  it("takes the window of the origin longest unheard when there are enough", () => {
     const filter = new OnceFilter(3, window);
-    for (const origin of [1, 2, 3]) filter.accept(origin, 0, 0);
-    filter.accept(1, 0, 1);
+    for (const origin of [1, 2, 3]) filter.accept(origin, 0, 5);
+    filter.accept(1, 0, 6);
     filter.accept(4, 0, 0);
     expect(filter.size).toBe(3);
-    expect(filter.accept(1, 0, 1)).toBe(false);
-    expect(filter.accept(3, 0, 0)).toBe(false);
-    expect(filter.accept(2, 0, 0)).toBe(true);
+    for (const origin of [1, 3]) expect(filter.accept(origin, 0, 4)).toBe(true);
+    expect([4, 5, 6].map((counter) => filter.accept(2, 0, counter))).toEqual([false, false, true]);
+  });
+
+  it("forgets origins only when it knows sixteen times as many", () => {
+    const filter = new OnceFilter(3, window);
+    for (let origin = 1; origin <= 49; origin++) filter.accept(origin, 0, 0);
+    for (let origin = 2; origin <= 49; origin++) expect(filter.accept(origin, 0, 0)).toBe(false);
+    expect(filter.accept(1, 0, 0)).toBe(true);
   });
 });
