@@ -29,6 +29,7 @@ Napi::Object describeLayout(Napi::Env env) {
   set("flagAnswered", kFlagAnswered);
   set("flagDirect", kFlagDirect);
   set("evidenceShift", kEvidenceShift);
+  set("hopsShift", kHopsShift);
   set("headerBytes", kHeaderBytes);
   set("tagBytes", kTagBytes);
   set("countersPerEndpoint", wire::Counter_count);

@@ -30,6 +30,7 @@ using VersionBytes = std::array<uint8_t, 6>;
 struct ContentParts {
   Address address{};       // alive
   uint64_t sequence = 0;   // message
+  uint8_t hops = 0;        // message
   std::string_view name;   // alive; at most 65,535 bytes
   Bytes payload;           // meta of an alive, payload of a message
   VersionBytes versions{};
@@ -44,6 +45,7 @@ class Content {
 
   const Address& address() const { return address_; }
   uint64_t sequence() const { return sequence_; }
+  uint8_t hops() const { return hops_; }
   std::string_view name() const { return {reinterpret_cast<const char*>(bytes()), nameBytes_}; }
   Bytes payload() const { return {bytes() + nameBytes_, payloadBytes_}; }
   const VersionBytes& versions() const { return versions_; }
@@ -58,7 +60,8 @@ class Content {
         nameBytes_(static_cast<uint16_t>(parts.name.size())),
         address_(parts.address),
         versions_(parts.versions),
-        hasVersions_(parts.hasVersions) {}
+        hasVersions_(parts.hasVersions),
+        hops_(parts.hops) {}
 
   const uint8_t* bytes() const { return reinterpret_cast<const uint8_t*>(this + 1); }
 
@@ -69,6 +72,7 @@ class Content {
   Address address_;
   VersionBytes versions_;
   bool hasVersions_;
+  uint8_t hops_;
 };
 
 class ContentRef {

@@ -30,7 +30,10 @@ static_assert(offsetof(Record, receivedAtMs) % 8 == 0);
 
 constexpr uint32_t kFlagAnswered = 1;  // the I/O thread acknowledged this ping already
 constexpr uint32_t kFlagDirect = 2;    // a message for us alone
-constexpr uint32_t kEvidenceShift = 8;
+constexpr uint32_t kEvidenceShift = 8;  // of an accusation
+constexpr uint32_t kHopsShift = 8;      // of a message
+
+inline uint32_t hopsOf(const Record& message) { return message.flags >> kHopsShift & 0xff; }
 
 // In front of every body in the slab: where the datagram came from.
 constexpr size_t kPrefixBytes = 24;

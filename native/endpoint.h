@@ -86,8 +86,9 @@ class Endpoint {
                   const std::optional<VersionBytes>& versions, bool urgent);
   void queueAccusation(RecordClass kind, MemberHandle subject, MemberHandle from,
                        uint32_t incarnation, uint8_t evidence, bool urgent);
-  // `token` is reported when the record has ended; 0: nobody waits.
-  bool queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload, uint32_t token = 0);
+  // `token` is reported when the record has ended; 0: nobody waits. `hops`: how many passed it on.
+  bool queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload, uint32_t token = 0,
+                    uint8_t hops = 0);
   // Queues what this record of the ring describes; urgent news is forwarded by sendUrgent().
   void relay(const Record& record, bool urgent);
   // Somebody else told us this; it may be what we are telling.

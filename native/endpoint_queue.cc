@@ -1,4 +1,6 @@
 // What an endpoint gossips: records into the broadcast queue, its own and those that it relays.
+#include <algorithm>
+
 #include "endpoint.h"
 
 namespace tattler {
@@ -106,12 +108,13 @@ bool Endpoint::tell(AddressHandle to, const Broadcast& record) {
   return transmit(to, parts_.composer.finish(), false);
 }
 
-bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload,
-                            uint32_t token) {
+bool Endpoint::queueMessage(MemberHandle origin, uint64_t sequence, Bytes payload, uint32_t token,
+                            uint8_t hops) {
   if (payload.size() > maxMessageBytes()) return false;
   ContentParts content;
   content.sequence = sequence;
   content.payload = payload;
+  content.hops = hops;
   Broadcast record;
   record.content = Content::make(content);
   record.from = origin;
@@ -132,7 +135,9 @@ void Endpoint::relay(const Record& record, bool urgent) {
     case wire::RecordKind_message: {
       if (record.from == 0) return;
       const uint64_t sequence = static_cast<uint64_t>(record.wideHigh) << 32 | record.wideLow;
-      queueMessage(record.from, sequence, {slabAt(record.offset), record.length});
+      const uint32_t hops = std::min(hopsOf(record) + 1, uint32_t{0xff});
+      queueMessage(record.from, sequence, {slabAt(record.offset), record.length}, 0,
+                   static_cast<uint8_t>(hops));
       return;
     }
     default:

@@ -899,13 +899,15 @@ inline ::flatbuffers::Offset<Alive> CreateAliveDirect(
 
 /// A user payload. `origin` and `sequence` identify a broadcast, so that it is delivered once;
 /// the upper half of `sequence` is random per start of the origin. A direct message is not relayed.
+/// `hops`: how many members have passed it on, 255 being 255 or more.
 struct Message FLATBUFFERS_FINAL_CLASS : private ::flatbuffers::Table {
   typedef MessageBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
     VT_ORIGIN = 4,
     VT_SEQUENCE = 6,
     VT_DIRECT = 8,
-    VT_PAYLOAD = 10
+    VT_PAYLOAD = 10,
+    VT_HOPS = 12
   };
   uint64_t origin() const {
     return GetField<uint64_t>(VT_ORIGIN, 0);
@@ -919,6 +921,9 @@ struct Message FLATBUFFERS_FINAL_CLASS : private ::flatbuffers::Table {
   const ::flatbuffers::Vector<uint8_t> *payload() const {
     return GetPointer<const ::flatbuffers::Vector<uint8_t> *>(VT_PAYLOAD);
   }
+  uint8_t hops() const {
+    return GetField<uint8_t>(VT_HOPS, 0);
+  }
   template <bool B = false>
   bool Verify(::flatbuffers::VerifierTemplate<B> &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -927,6 +932,7 @@ struct Message FLATBUFFERS_FINAL_CLASS : private ::flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_DIRECT, 1) &&
            VerifyOffsetRequired(verifier, VT_PAYLOAD) &&
            verifier.VerifyVector(payload()) &&
+           VerifyField<uint8_t>(verifier, VT_HOPS, 1) &&
            verifier.EndTable();
   }
 };
@@ -947,6 +953,9 @@ struct MessageBuilder {
   void add_payload(::flatbuffers::Offset<::flatbuffers::Vector<uint8_t>> payload) {
     fbb_.AddOffset(Message::VT_PAYLOAD, payload);
   }
+  void add_hops(uint8_t hops) {
+    fbb_.AddElement<uint8_t>(Message::VT_HOPS, hops, 0);
+  }
   explicit MessageBuilder(::flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -964,11 +973,13 @@ inline ::flatbuffers::Offset<Message> CreateMessage(
     uint64_t origin = 0,
     uint64_t sequence = 0,
     bool direct = false,
-    ::flatbuffers::Offset<::flatbuffers::Vector<uint8_t>> payload = 0) {
+    ::flatbuffers::Offset<::flatbuffers::Vector<uint8_t>> payload = 0,
+    uint8_t hops = 0) {
   MessageBuilder builder_(_fbb);
   builder_.add_sequence(sequence);
   builder_.add_origin(origin);
   builder_.add_payload(payload);
+  builder_.add_hops(hops);
   builder_.add_direct(direct);
   return builder_.Finish();
 }
@@ -978,14 +989,16 @@ inline ::flatbuffers::Offset<Message> CreateMessageDirect(
     uint64_t origin = 0,
     uint64_t sequence = 0,
     bool direct = false,
-    const std::vector<uint8_t> *payload = nullptr) {
+    const std::vector<uint8_t> *payload = nullptr,
+    uint8_t hops = 0) {
   auto payload__ = payload ? _fbb.CreateVector<uint8_t>(*payload) : 0;
   return tattler::wire::CreateMessage(
       _fbb,
       origin,
       sequence,
       direct,
-      payload__);
+      payload__,
+      hops);
 }
 
 struct Packet FLATBUFFERS_FINAL_CLASS : private ::flatbuffers::Table {

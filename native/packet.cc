@@ -45,7 +45,7 @@ size_t aliveWireBytes(size_t nameBytes, const Address& address, size_t metaBytes
 
 size_t messageWireBytes(size_t payloadBytes) {
   const size_t entry = 4;
-  const size_t table = 4 + 4 + 8 + 8 + 4;  // vtable, payload, origin, sequence, direct
+  const size_t table = 4 + 4 + 8 + 8 + 4;  // vtable, payload, origin, sequence, direct and hops
   const size_t alignment = 4;              // of the 64-bit fields
   return entry + table + alignment + roundUp(4 + payloadBytes, 4);
 }
@@ -60,9 +60,10 @@ void Composer::start(MemberId source, uint64_t digest) {
   request_.reset();
 }
 
-void Composer::message(MemberId origin, uint64_t sequence, bool direct, Bytes payload) {
+void Composer::message(MemberId origin, uint64_t sequence, bool direct, Bytes payload,
+                       uint8_t hops) {
   const auto bytes = builder_.CreateVector(payload.data(), payload.size());
-  messages_.push_back(wire::CreateMessage(builder_, origin, sequence, direct, bytes));
+  messages_.push_back(wire::CreateMessage(builder_, origin, sequence, direct, bytes, hops));
 }
 
 size_t Composer::fixedBytes() const {
@@ -115,7 +116,7 @@ void Composer::add(const Broadcast& record) {
       return addAccusation(record);
     case RecordClass::message:
       return message(interner_.idOf(record.from), record.content->sequence(), false,
-                     record.content->payload());
+                     record.content->payload(), record.content->hops());
   }
 }
 

@@ -64,7 +64,7 @@ class Composer {
     request_ = Request{target, address, seq};
   }
   void suspect(const wire::Accusation& accusation) { suspects_.push_back(accusation); }
-  void message(MemberId origin, uint64_t sequence, bool direct, Bytes payload);
+  void message(MemberId origin, uint64_t sequence, bool direct, Bytes payload, uint8_t hops = 0);
   // Interner's thread only.
   void add(const Broadcast& record);
 

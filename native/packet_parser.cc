@@ -242,7 +242,7 @@ void PacketParser::describeMessages(const Frame& frame, const wire::Packet& pack
     if (!record) continue;
     record->subject = interner_.findId(message->origin());
     record->from = record->subject;
-    record->flags = message->direct() ? kFlagDirect : 0;
+    record->flags = (message->direct() ? kFlagDirect : 0) | uint32_t{message->hops()} << kHopsShift;
     record->wideLow = low(message->sequence());
     record->wideHigh = high(message->sequence());
   }

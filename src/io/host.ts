@@ -65,7 +65,13 @@ export class Host implements Hosted {
     const { config, endpoint, self, selfAddress } = parts;
     this.#parts = parts;
     this.endpoint = endpoint;
-    this.payloads = new Payloads(endpoint, self, randomBytes(4).readUInt32LE(), config.queueRecords);
+    this.payloads = new Payloads(
+      endpoint,
+      self,
+      randomBytes(4).readUInt32LE(),
+      config.queueRecords,
+      () => this.swim.roster.liveCount,
+    );
     this.log = new Log(config.logger, config.name);
     const { hub } = parts.driver;
     this.past = new Past({ directory: hub, nowMs: () => hub.nowMs(), maxMembers: config.historyMembers });

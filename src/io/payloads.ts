@@ -7,6 +7,9 @@ import { OnceFilter } from "./once.js";
 /** Broadcast origins whose counters are remembered at once. */
 const mostOrigins = 4096;
 
+/** Members that may pass a broadcast on one after the other, beyond the base 2 logarithm of the cluster's size. */
+const spareHops = 4;
+
 type PayloadQueue = Pick<Endpoint, "queueMessage" | "withdrawMessage" | "takeFinished" | "relay">;
 
 /**
@@ -20,6 +23,7 @@ export class Payloads {
   readonly #self: MemberHandle;
   readonly #boot: number;
   readonly #once: OnceFilter;
+  readonly #liveCount: () => number;
   #sequence = 0;
   #token = 0;
   readonly #unfinished = new Map<number, Unfinished>();
@@ -30,9 +34,11 @@ export class Payloads {
    * @param boot 32 bits, random per start of the node.
    * @param queueRecords broadcasts that an origin may have waiting at once. They overtake each other by as many on
    * the way, since larger ones leave first.
+   * @param liveCount how many members there are.
    */
-  constructor(endpoint: PayloadQueue, self: MemberHandle, boot: number, queueRecords: number) {
+  constructor(endpoint: PayloadQueue, self: MemberHandle, boot: number, queueRecords: number, liveCount: () => number) {
     this.#endpoint = endpoint;
+    this.#liveCount = liveCount;
     this.#once = new OnceFilter(mostOrigins, queueRecords);
     this.#self = self;
     this.#boot = boot;
@@ -82,8 +88,16 @@ export class Payloads {
       return false;
     }
     if (!this.#once.accept(origin, reader.sequenceHigh, reader.sequenceLow)) return false;
-    this.#endpoint.relay(reader.ringIndex);
+    if (reader.hops < this.#mostHops()) this.#endpoint.relay(reader.ringIndex);
     return true;
+  }
+
+  /**
+   * Far more than gossip needs to reach everybody. Whoever has just started knows no copy for one: where members
+   * restart all the time, each would keep what it hears in circulation for the next, for ever.
+   */
+  #mostHops(): number {
+    return spareHops + Math.ceil(Math.log2(Math.max(2, this.#liveCount())));
   }
 
   #end(token: number, end: BroadcastEnd): void {

@@ -91,7 +91,13 @@ export class SimNode implements Receiver, Scheduled {
     this.#directory = directory;
     this.#counters = counters;
     this.#world = world;
-    this.payloads = new Payloads(endpoint, self, random.nextUint32(), config.queueRecords);
+    this.payloads = new Payloads(
+      endpoint,
+      self,
+      random.nextUint32(),
+      config.queueRecords,
+      () => this.swim.roster.liveCount,
+    );
     const streams = {
       sync: (to: AddressHandle) => world.sync(to),
       reconcile: (to: AddressHandle) => world.reconcile(to),

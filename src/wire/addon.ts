@@ -43,6 +43,8 @@ export interface Layout {
   readonly flagDirect: number;
   /** Evidence sits in flags >> evidenceShift. */
   readonly evidenceShift: number;
+  /** The hops of a message sit in flags >> hopsShift. */
+  readonly hopsShift: number;
   readonly headerBytes: number;
   readonly tagBytes: number;
   readonly countersPerEndpoint: number;

@@ -115,6 +115,11 @@ export class RingReader implements AliveView {
     return ((this.#flags >>> this.#layout.evidenceShift) & 0xff) as Evidence;
   }
 
+  /** How many members have passed a message on; 255: at least. */
+  get hops(): number {
+    return (this.#flags >>> this.#layout.hopsShift) & 0xff;
+  }
+
   /** The payload of a message or an ack, copied. */
   payload(): Uint8Array {
     const length = this.#words[this.#at + this.#layout.length] as number;

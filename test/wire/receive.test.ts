@@ -165,6 +165,25 @@ describe("the reader of the receive ring", () => {
     expect(got).toEqual([false, hub.find("origin"), 0xfffffffe, 0x89abcdef]);
   });
 
+  it("counts those who passed a broadcast on, up to 255", () => {
+    const from = hub.internAddress(sourceIp, sourcePort);
+    a.queueMessage(hub.find("a"), 1, 2, Buffer.from("x"), 0);
+    for (let passed = 0; passed < 258; passed++) {
+      const [sender, receiver] = passed % 2 === 0 ? [a, b] : [b, a];
+      sender.gossip(toB);
+      for (const { bytes } of takeAll(hub)) hub.deliver(receiver.index, from, bytes, 1);
+      let most = 0;
+      const records = hub.poll();
+      for (let i = 0; i < records; i++) {
+        reader.select(hub.readIndex() + i);
+        most = Math.max(most, reader.hops);
+        if (reader.hops === Math.min(passed, 255)) receiver.relay(reader.ringIndex);
+      }
+      hub.consume(records);
+      expect(most).toBe(Math.min(passed, 255));
+    }
+  });
+
   it("takes empty metadata for none", () => {
     const address = hub.internAddress(mapped(1, 2, 3, 4), 5);
     for (const meta of [null, new Uint8Array(0)]) {

@@ -7,6 +7,7 @@ import * as flatbuffers from 'flatbuffers';
 /**
  * A user payload. `origin` and `sequence` identify a broadcast, so that it is delivered once;
  * the upper half of `sequence` is random per start of the origin. A direct message is not relayed.
+ * `hops`: how many members have passed it on, 255 being 255 or more.
  */
 export class Message {
   bb: flatbuffers.ByteBuffer|null = null;
@@ -56,8 +57,13 @@ payloadArray():Uint8Array {
   return new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset));
 }
 
+hops():number {
+  const offset = this.bb!.__offset(this.bb_pos, 12);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
 static startMessage(builder:flatbuffers.Builder) {
-  builder.startObject(4);
+  builder.startObject(5);
 }
 
 static addOrigin(builder:flatbuffers.Builder, origin:bigint) {
@@ -88,18 +94,23 @@ static startPayloadVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(1, numElems, 1);
 }
 
+static addHops(builder:flatbuffers.Builder, hops:number) {
+  builder.addFieldInt8(4, hops, 0);
+}
+
 static endMessage(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 10) // payload
   return offset;
 }
 
-static createMessage(builder:flatbuffers.Builder, origin:bigint, sequence:bigint, direct:boolean, payloadOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createMessage(builder:flatbuffers.Builder, origin:bigint, sequence:bigint, direct:boolean, payloadOffset:flatbuffers.Offset, hops:number):flatbuffers.Offset {
   Message.startMessage(builder);
   Message.addOrigin(builder, origin);
   Message.addSequence(builder, sequence);
   Message.addDirect(builder, direct);
   Message.addPayload(builder, payloadOffset);
+  Message.addHops(builder, hops);
   return Message.endMessage(builder);
 }
 }
