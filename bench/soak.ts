@@ -49,7 +49,8 @@ function soak({ minutes, nodes, seed, json }: Options): Promise<Result> {
         () => life.warmUp(),
       )
       .catch((error: Error) => problems.push(error.message));
-    const [gauges, beganMs] = [new Gauges(), performance.now()];
+    const waiting = (): number => stage.cluster.seats.reduce((sum, { node }) => sum + node.stats.messageDepth, 0);
+    const [gauges, beganMs] = [new Gauges(waiting), performance.now()];
     const elapsed = (): number => (performance.now() - beganMs) / 60_000;
     try {
       while (elapsed() < minutes && problems.length === 0) {
@@ -68,6 +69,7 @@ function soak({ minutes, nodes, seed, json }: Options): Promise<Result> {
     const trends = gauges.trends();
     const { deeds, falseFailures } = life;
     for (const { gauge, isFlat } of trends) if (!isFlat) problems.push(`${gauge} grows`);
+    if (deeds.copies > 0) problems.push(`${deeds.copies} copies of broadcasts were delivered`);
     if (falseFailures > 0) problems.push(`${falseFailures} failures were reported of members that had not crashed`);
     return { minutes: round(elapsed()), nodes, samples: gauges.samples, deeds, trends, falseFailures, problems };
   });

@@ -13,7 +13,7 @@ interface Gauge {
 const kib = 1024;
 const warmUpShare = 0.5;
 
-const gauges: readonly Gauge[] = [
+const processGauges: readonly Gauge[] = [
   { name: "rssKib", boundPerMinute: 100, read: () => cleanRssBytes() / kib },
   { name: "heapKib", boundPerMinute: 50, read: () => process.memoryUsage().heapUsed / kib },
   { name: "externalKib", boundPerMinute: 50, read: () => process.memoryUsage().external / kib },
@@ -35,7 +35,14 @@ export interface Trend {
 /** Reads every gauge now and then; RSS first, as that collects the garbage. */
 export class Gauges {
   readonly #beganMs = performance.now();
-  readonly #points = new Map<string, Point[]>(gauges.map(({ name }) => [name, []]));
+  readonly #gauges: readonly Gauge[];
+  readonly #points: Map<string, Point[]>;
+
+  /** @param waiting broadcasts that wait to be sent, of all nodes. */
+  constructor(waiting: () => number) {
+    this.#gauges = [...processGauges, { name: "waitingMessages", boundPerMinute: 10, read: waiting }];
+    this.#points = new Map(this.#gauges.map(({ name }) => [name, []]));
+  }
 
   get samples(): number {
     return this.#points.get("rssKib")?.length ?? 0;
@@ -43,12 +50,12 @@ export class Gauges {
 
   sample(): void {
     const minute = (performance.now() - this.#beganMs) / 60_000;
-    for (const { name, read } of gauges) this.#points.get(name)?.push({ minute, value: read() });
+    for (const { name, read } of this.#gauges) this.#points.get(name)?.push({ minute, value: read() });
   }
 
   /** After a warm-up of half of the time: until most members have restarted and queues have had their largest size. */
   trends(): Trend[] {
-    return gauges.map(({ name, boundPerMinute }) => {
+    return this.#gauges.map(({ name, boundPerMinute }) => {
       const points = afterWarmUp(this.#points.get(name) ?? [], warmUpShare);
       const slope = slopeOf(points);
       const [first, last] = [points[0]?.value ?? 0, points.at(-1)?.value ?? 0].map(Math.round) as [number, number];

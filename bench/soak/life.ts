@@ -15,6 +15,8 @@ const floodPerNode = 1.5;
 const floodBytes = 1000;
 /** Waiting at most anywhere when the flood counts as over: the usual traffic goes on. */
 const floodRest = 20;
+/** Broadcasts that are told apart: two a second for nine hours. */
+const mostNews = 2 ** 16;
 const floodLimitMs = 180_000;
 
 /** How often what happened. */
@@ -23,6 +25,8 @@ export interface Deeds {
   leaves: number;
   returns: number;
   broadcasts: number;
+  /** Of one broadcast to one member, after the first. */
+  copies: number;
   letters: number;
   /** To or from somebody who went meanwhile. */
   lostLetters: number;
@@ -34,7 +38,16 @@ export interface Deeds {
  * and come back under their name, at their address. Between two rounds everybody is there and knows everybody.
  */
 export class Life {
-  readonly deeds: Deeds = { crashes: 0, leaves: 0, returns: 0, broadcasts: 0, letters: 0, lostLetters: 0, updates: 0 };
+  readonly deeds: Deeds = {
+    crashes: 0,
+    leaves: 0,
+    returns: 0,
+    broadcasts: 0,
+    copies: 0,
+    letters: 0,
+    lostLetters: 0,
+    updates: 0,
+  };
   falseFailures = 0;
   readonly #cluster: Cluster;
   readonly #size: number;
@@ -48,7 +61,10 @@ export class Life {
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     this.#size = cluster.seats.length;
-    for (const { name } of cluster.seats) cluster.expect(name); // counted here: who is down changes
+    for (const seat of cluster.seats) {
+      cluster.expect(seat.name); // counted here: who is down changes
+      this.#listen(seat);
+    }
     cluster.onEvent = (kind, about) => {
       if (kind === "fail" && !this.#crashed.has(about)) this.falseFailures++;
     };
@@ -57,8 +73,13 @@ export class Life {
 
   /** Touches what will be used again and again. Errors: WaitFailed. */
   async warmUp(): Promise<void> {
+    const { seats } = this.#cluster;
+    const queued = ({ node }: Seat): number => node.stats.counters.recordsQueued;
+    const before = new Map(seats.map((seat) => [seat, queued(seat)]));
     for (let i = 0; i < floodPerNode * this.#size; i++) this.#cluster.pick().node.broadcast(new Uint8Array(floodBytes));
-    const isOver = (): boolean => this.#cluster.seats.every(({ node }) => node.stats.messageDepth < floodRest);
+    const isHere = (): boolean => seats.every((seat) => queued(seat) - (before.get(seat) ?? 0) >= this.#size);
+    await this.#cluster.until("the flood", isHere, floodLimitMs);
+    const isOver = (): boolean => seats.every(({ node }) => node.stats.messageDepth < floodRest);
     await this.#cluster.until("the end of the flood", isOver, floodLimitMs);
   }
 
@@ -93,7 +114,9 @@ export class Life {
     await node.close();
     await pass(awayMs);
     this.#returning.add(name);
-    await this.#joinAgain(await this.#cluster.reopen(name, bind));
+    const seat = await this.#cluster.reopen(name, bind);
+    this.#listen(seat);
+    await this.#joinAgain(seat);
     this.#returning.delete(name);
     this.deeds.returns++;
   }
@@ -110,6 +133,17 @@ export class Life {
     }
   }
 
+  #listen({ node }: Seat): void {
+    const got = new Uint8Array(mostNews / 8);
+    node.on("message", ({ direct, payload }) => {
+      if (direct || payload.length !== payloadBytes) return;
+      const news = new DataView(payload.buffer, payload.byteOffset).getUint32(0) % mostNews;
+      const bit = 1 << (news & 7);
+      if (((got[news >> 3] as number) & bit) !== 0) this.deeds.copies++;
+      got[news >> 3] = (got[news >> 3] as number) | bit;
+    });
+  }
+
   #anybody(suits: (seat: Seat) => boolean): Seat {
     const seat = this.#cluster.pick();
     return suits(seat) ? seat : this.#anybody(suits);
@@ -124,8 +158,8 @@ export class Life {
       sent.catch(() => this.deeds.lostLetters++);
     }
     if (this.#ticks % ticksPerNews !== 0) return;
+    new DataView(this.#payload.buffer).setUint32(0, this.deeds.broadcasts++);
     from.node.broadcast(this.#payload);
-    this.deeds.broadcasts++;
     to.node.updateMeta(`update ${this.deeds.updates++}`);
   }
 }

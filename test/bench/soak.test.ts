@@ -59,7 +59,7 @@ describe("npm run soak", () => {
     const { trends, ...figures } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
     expect(figures).toMatchObject({ nodes: 8, samples: 1, falseFailures: 0 });
     expect(figures.deeds).toMatchObject({ crashes: 3, leaves: 3, returns: 6 });
-    const gauges = ["rssKib", "heapKib", "externalKib", "handles", "descriptors", "threads"];
+    const gauges = ["rssKib", "heapKib", "externalKib", "handles", "descriptors", "threads", "waitingMessages"];
     expect(trends.map(({ gauge }: { gauge: string }) => gauge)).toEqual(gauges);
     expect([status, stderr]).toEqual([1, expect.stringContaining("soak: rssKib grows")]);
   });
