@@ -210,6 +210,7 @@ export class Membership {
     this.#roster.become(subject, MemberState.alive, incarnation, nowMs);
     this.#seen.state(nowMs, before, subject, 0, Evidence.hearsay);
     const changed = this.#takeDetails(subject, alive);
+    if (!changed && before <= MemberState.suspect) this.#quarantine.noteRefutation(nowMs);
     this.#news.spreadAlive(subject, alive, before === MemberState.suspect || before === MemberState.dead);
     this.#news.announceSize();
     const kind = eventOfAlive(told, changed);
@@ -249,7 +250,6 @@ export class Membership {
     this.#seen.state(nowMs, before, subject, from, accusation.evidence);
     this.#seen.suspicion(nowMs, accusation);
     this.suspicionsRaised++;
-    if (from !== this.#self.handle) this.#quarantine.noteAccusation(nowMs);
     this.#news.spreadSuspicion(accusation);
     this.#news.announceSize();
     const back = eventOfAlive(told, false);
@@ -273,7 +273,6 @@ export class Membership {
     // Hearsay of a state sync is somebody's summary, not an observation of its own (E-11).
     const isNew = accusation.evidence !== Evidence.hearsay && this.#suspicions.confirm(subject, from);
     if (!isNew) return;
-    if (from !== this.#self.handle) this.#quarantine.noteAccusation(nowMs);
     this.#seen.suspicion(nowMs, accusation);
     this.#news.spreadSuspicion(accusation); // M-117
   }

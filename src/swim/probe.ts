@@ -8,6 +8,7 @@ import type { Accusation } from "./membership.js";
 import { ProbeEnd } from "./observer.js";
 import type { Roster } from "./roster.js";
 import type { RoundTrips } from "./rtt.js";
+import type { Suspicions } from "./suspicion.js";
 import { leastToBeDeaf } from "./verdict.js";
 
 export interface ProbeConfig {
@@ -23,6 +24,7 @@ export interface ProbeParts {
   readonly roster: Roster;
   readonly awareness: Awareness;
   readonly hearing: Hearing;
+  readonly suspicions: Suspicions;
   readonly effects: Effects;
   readonly roundTrips: RoundTrips;
   /** Whom to probe next; 0: nobody. */
@@ -175,7 +177,7 @@ export class Probe {
   }
 
   #ping(): void {
-    const { roster, effects } = this.#parts;
+    const { self, roster, effects, suspicions } = this.#parts;
     const address = roster.addressOf(this.#target);
     if (roster.stateOf(this.#target) === MemberState.alive) {
       effects.datagrams.ping(address, this.#target, this.#seq);
@@ -183,7 +185,8 @@ export class Probe {
     }
     // M-103: tell the accused, so that it can refute at once.
     const incarnation = roster.incarnationOf(this.#target);
-    effects.datagrams.pingAndAccuse(address, this.#target, this.#seq, incarnation, Evidence.timeout);
+    const evidence = suspicions.evidenceOf(this.#target, self);
+    effects.datagrams.pingAndAccuse(address, this.#target, this.#seq, incarnation, evidence);
   }
 
   #escalate(nowMs: number): void {

@@ -1,4 +1,5 @@
 import type { MemberHandle } from "../wire/addon.js";
+import { Evidence } from "../wire/generated/wire/evidence.js";
 import { ProbeEnd } from "./observer.js";
 import type { Roster } from "./roster.js";
 
@@ -11,7 +12,7 @@ export interface QuarantineConfig {
 const windowMs = 30_000;
 /** So many different accusers are no accident; in a small cluster half of the others. */
 const mostAccusers = 5;
-/** Where everybody is accused the network is to blame: we must be accused so many times as often as others are. */
+/** Where all are accused the network is to blame: so many times as many accusers as others refute accusations. */
 const outlierFactor = 5;
 /** Probes that tell how good our links are: ten seconds of both rounds. */
 const probesJudged = 20;
@@ -51,7 +52,10 @@ export class Quarantine {
   /** One bit a probe, the last one lowest: whether its target itself answered. */
   #answers = allAnswered;
   readonly #accusedAtMs = new Map<MemberHandle, number>();
-  /** Accusations of others by others, in this window and in the one before. */
+  /**
+   * Refutations of others, in this window and in the one before. They reach everybody; most accusations are refuted
+   * before they do.
+   */
   #elsewhere = 0;
   #elsewhereBefore = 0;
   #windowEndsAtMs = Number.NEGATIVE_INFINITY;
@@ -66,17 +70,18 @@ export class Quarantine {
     return this.#isOn;
   }
 
-  /** Somebody accuses somebody else. */
-  noteAccusation(nowMs: number): void {
+  /** Somebody else had to refute an accusation. */
+  noteRefutation(nowMs: number): void {
     this.#roll(nowMs);
     this.#elsewhere++;
   }
 
   /** We are accused, which we would refute. Whether to concede it instead: from now on we are in quarantine. */
-  handleAccused(nowMs: number, from: MemberHandle): boolean {
+  handleAccused(nowMs: number, from: MemberHandle, evidence: Evidence): boolean {
     const { quarantineMs, probeIntervalMs } = this.#config;
     if (quarantineMs === 0 || probeIntervalMs === 0 || from === 0) return false;
-    this.#accusedAtMs.set(from, nowMs);
+    // Each who only heard of it tells us too, to our face.
+    if (evidence !== Evidence.hearsay) this.#accusedAtMs.set(from, nowMs);
     if (!this.#isOn && (this.#flaps(nowMs) || this.#isOutlier(nowMs))) this.#enter(nowMs);
     return this.#isOn;
   }

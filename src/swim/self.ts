@@ -105,7 +105,7 @@ export class OwnRecord {
     const ahead = incarnationDistance(this.#self.incarnation, incarnation);
     if (ahead < 0 || ahead > refutationJump) return;
     const wasOn = quarantine.isOn;
-    const isConceded = quarantine.handleAccused(nowMs, from === this.#self.handle ? 0 : from) || wasOn;
+    const isConceded = quarantine.handleAccused(nowMs, from === this.#self.handle ? 0 : from, evidence) || wasOn;
     if (isConceded) return this.#concede(nowMs, accusation, isDeath, wasOn);
     this.refutations++;
     awareness.apply(1);

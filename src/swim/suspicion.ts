@@ -1,4 +1,5 @@
 import type { MemberHandle } from "../wire/addon.js";
+import { Evidence } from "../wire/generated/wire/evidence.js";
 
 /** M-113: suspicionMult x max(1, log10(members)) x probeIntervalMs, the logarithm cut to three decimals. */
 export function scaledSuspicionMs(suspicionMult: number, members: number, probeIntervalMs: number): number {
@@ -87,6 +88,11 @@ export class Suspicions {
 
   end(member: MemberHandle): void {
     if (this.#byMember.delete(member)) this.#isStale = true;
+  }
+
+  /** What one who repeats the accusation may say of it. */
+  evidenceOf(member: MemberHandle, accuser: MemberHandle): Evidence {
+    return this.#byMember.get(member)?.accusers.has(accuser) ? Evidence.timeout : Evidence.hearsay;
   }
 
   of(member: MemberHandle): Suspicion | undefined {

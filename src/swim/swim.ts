@@ -127,7 +127,8 @@ export class Swim {
     const ended = (atMs: number, how: ProbeEnd): void => {
       if (quarantine.handleProbe(atMs, how)) membership.own.comeBack(atMs);
     };
-    const looks = { self: self.handle, roster, awareness, hearing, effects, roundTrips, nextSeq, accuse, ended };
+    const sight = { roster, awareness, hearing, suspicions: this.#suspicions, roundTrips };
+    const looks = { ...sight, self: self.handle, effects, nextSeq, accuse, ended };
     this.#prober = new Prober(config, looks, rings);
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
     this.sync = new Sync(self.handle, roster, membership, directory, (member) => this.#askToRefute(member));

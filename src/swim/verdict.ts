@@ -1,5 +1,4 @@
 import type { MemberHandle } from "../wire/addon.js";
-import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
 import type { Effects } from "./effects.js";
 import type { Hearing } from "./hearing.js";
@@ -98,11 +97,12 @@ export class Verdicts {
   }
 
   #accuseToItsFace(nowMs: number, member: MemberHandle): number {
-    const { roster, hearing, effects, nextSeq } = this.#parts;
+    const { self, roster, hearing, effects, suspicions, nextSeq } = this.#parts;
     const seq = nextSeq();
     if (roster.liveCount >= leastToBeDeaf) hearing.notePing(nowMs);
     const incarnation = roster.incarnationOf(member);
-    effects.datagrams.pingAndAccuse(roster.addressOf(member), member, seq, incarnation, Evidence.timeout);
+    const evidence = suspicions.evidenceOf(member, self);
+    effects.datagrams.pingAndAccuse(roster.addressOf(member), member, seq, incarnation, evidence);
     return seq;
   }
 

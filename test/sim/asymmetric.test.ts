@@ -25,6 +25,19 @@ function deafen(sim: Simulation, isDeaf: boolean): void {
   }
 }
 
+describe("members that all lose one datagram in five, and have no TCP to ask by", () => {
+  it("accuse each other all the time, but none takes itself for the one at fault", () => {
+    const told = new Map<string, number>();
+    const note = ({ kind }: SimEvent): void => void told.set(kind, (told.get(kind) ?? 0) + 1);
+    const { sim } = new Stage({ nodes: 150, seed: 1, lossRate: 0.2, options: { tcpPing: false } }, note);
+    sim.run(25 * second);
+    const quarantines = sim.nodes.reduce((sum, { swim }) => sum + swim.stats().quarantines, 0);
+    expect([quarantines, told.get("fail") ?? 0]).toEqual([0, 0]);
+    expect(told.get("suspect")).toBeGreaterThan(1000);
+    sim.close();
+  });
+});
+
 describe("a member whose links fail one way (Rapid, section 7)", () => {
   it("is kept out once it flips a second time, harms nobody, and comes back when its links stay good", () => {
     const { sim, told, wronged } = stageWith();

@@ -5,6 +5,7 @@ import type { Accusation } from "../../src/swim/membership.js";
 import { Probe } from "../../src/swim/probe.js";
 import { Roster } from "../../src/swim/roster.js";
 import { RoundTrips } from "../../src/swim/rtt.js";
+import { Suspicions } from "../../src/swim/suspicion.js";
 import type { MemberHandle } from "../../src/wire/addon.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import { ipOf, lan, Recorder } from "./recorder.js";
@@ -15,6 +16,7 @@ export class ProbeScene {
   readonly roster = new Roster(this.recorder.directory, new Random(1));
   readonly awareness = new Awareness(8);
   readonly hearing = new Hearing(60_000, 0);
+  readonly suspicions = new Suspicions();
   readonly roundTrips: RoundTrips;
   readonly accusations: Accusation[] = [];
   readonly self: MemberHandle;
@@ -31,6 +33,7 @@ export class ProbeScene {
         roster: this.roster,
         awareness: this.awareness,
         hearing: this.hearing,
+        suspicions: this.suspicions,
         effects: this.recorder,
         roundTrips: this.roundTrips,
         nextTarget: (nowMs) => this.roster.nextProbeTarget(this.self, nowMs - 1e9),

@@ -102,14 +102,17 @@ describe("the probe timeline (M-102, M-212)", () => {
 });
 
 describe("the buddy system (M-103, T-034)", () => {
-  it("pings a suspect together with the accusation, so that it can refute at once", () => {
+  it.each([
+    ["its own", Evidence.timeout],
+    ["hearsay", Evidence.hearsay],
+  ])("pings a suspect together with the accusation, %s, so that it can refute at once", (_, evidence) => {
     const { target } = scene.with(3);
     scene.roster.become(target, suspect, 9, 0);
+    const accuser = evidence === Evidence.timeout ? scene.self : scene.add("accuser");
+    scene.suspicions.start(target, accuser, 0, { minMs: 1000, maxMs: 1000, expected: 0 });
     const seq = scene.start(target);
     const to = scene.roster.addressOf(target);
-    expect(scene.recorder.take()).toEqual([
-      { verb: "pingAndAccuse", to, target, seq, incarnation: 9, evidence: Evidence.timeout },
-    ]);
+    expect(scene.recorder.take()).toEqual([{ verb: "pingAndAccuse", to, target, seq, incarnation: 9, evidence }]);
   });
 });
 

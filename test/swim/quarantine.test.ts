@@ -34,8 +34,8 @@ class Scene {
     return ended;
   }
 
-  accused(by: number): boolean {
-    return this.quarantine.handleAccused(this.nowMs, by);
+  accused(by: number, evidence: Evidence = Evidence.timeout): boolean {
+    return this.quarantine.handleAccused(this.nowMs, by, evidence);
   }
 
   /** Deaf for a while, as long as it takes to be declared dead, and then told of it. */
@@ -116,7 +116,7 @@ describe("a member whom many accuse", () => {
 
   it("refutes where everybody is accused: the network is at fault", () => {
     const scene = new Scene();
-    for (let i = 0; i < 150; i++) scene.quarantine.noteAccusation(scene.nowMs);
+    for (let i = 0; i < 150; i++) scene.quarantine.noteRefutation(scene.nowMs);
     expect(accusedBy(scene, 6)).toBe(false);
     expect(accusedBy(scene, 12)).toBe(true);
   });
@@ -131,6 +131,12 @@ describe("a member whom many accuse", () => {
     const scene = new Scene(options);
     expect(accusedBy(scene, 20)).toBe(false);
     expect([scene.flap(), scene.flap()]).toEqual([false, false]);
+  });
+
+  it("does not count who repeats what others say", () => {
+    const scene = new Scene();
+    scene.pass(20, ProbeEnd.failed);
+    for (let by = 1; by <= 9; by++) expect(scene.accused(by, Evidence.hearsay)).toBe(false);
   });
 
   it("does not count accusers whom it does not know", () => {
