@@ -30,7 +30,7 @@
             "-Wl,@../native/portable/wrap.txt"
           ]
         }],
-        ["OS!='linux'", { "sources!": ["native/udp_linux.cc"] }]
+        ["OS!='linux'", { "sources!": ["native/udp_linux.cc", "native/udp_linux_send.cc"] }]
       ],
       "xcode_settings": {
         "CLANG_CXX_LANGUAGE_STANDARD": "c++20",

@@ -1,5 +1,6 @@
 /* What the kernel allows: one thread sends with sendmmsg, one receives with recvmmsg, batches of 64, over loopback.
- * raw_udp BYTES SECONDS: prints "packets-per-second cpu-microseconds-per-packet" of what was received. */
+ * raw_udp BYTES SECONDS [SEGMENTS]: prints "packets-per-second cpu-microseconds-per-packet" of what was received. With
+ * more than one segment each message is so many packets, which the kernel cuts (UDP_SEGMENT) and joins (UDP_GRO). */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -14,22 +15,24 @@
 
 #define BATCH 64
 #define MOST_BYTES 2048
+#define MOST_JOINED_BYTES 65487
 
 static int sender_fd, receiver_fd;
-static size_t bytes;
+static size_t bytes, segments = 1;
 static atomic_int stopping;
 static atomic_long received;
 
 struct batch {
   struct mmsghdr messages[BATCH];
   struct iovec vectors[BATCH];
-  char buffers[BATCH][MOST_BYTES];
 };
 
 static void prepare(struct batch *batch, size_t length) {
   memset(batch, 0, sizeof *batch);
-  for (int i = 0; i < BATCH; i++) {
-    batch->vectors[i] = (struct iovec){batch->buffers[i], length};
+  char *buffers = calloc(BATCH, length);
+  if (!buffers) exit(1);
+  for (size_t i = 0; i < BATCH; i++) {
+    batch->vectors[i] = (struct iovec){buffers + i * length, length};
     batch->messages[i].msg_hdr.msg_iov = &batch->vectors[i];
     batch->messages[i].msg_hdr.msg_iovlen = 1;
   }
@@ -37,17 +40,19 @@ static void prepare(struct batch *batch, size_t length) {
 
 static void *send_all(void *unused) {
   static struct batch batch;
-  prepare(&batch, bytes);
+  prepare(&batch, bytes * segments);
   while (!atomic_load(&stopping)) sendmmsg(sender_fd, batch.messages, BATCH, 0);
   return unused;
 }
 
 static void *receive_all(void *unused) {
   static struct batch batch;
-  prepare(&batch, MOST_BYTES);
+  prepare(&batch, segments > 1 ? MOST_JOINED_BYTES : MOST_BYTES);
   while (!atomic_load(&stopping)) {
     int count = recvmmsg(receiver_fd, batch.messages, BATCH, MSG_WAITFORONE, NULL);
-    if (count > 0) atomic_fetch_add(&received, count);
+    long packets = 0;
+    for (int i = 0; i < count; i++) packets += (long)((batch.messages[i].msg_len + bytes - 1) / bytes);
+    atomic_fetch_add(&received, packets);
   }
   return unused;
 }
@@ -65,17 +70,26 @@ static int open_socket(struct sockaddr_in *address) {
   return fd;
 }
 
+/* Whether the kernel has the options, when they are wanted. */
+static int joins(void) {
+  int size = (int)bytes, on = 1;
+  return segments == 1 || (setsockopt(sender_fd, IPPROTO_UDP, 103 /* UDP_SEGMENT */, &size, sizeof size) == 0 &&
+                           setsockopt(receiver_fd, IPPROTO_UDP, 104 /* UDP_GRO */, &on, sizeof on) == 0);
+}
+
 static double seconds_of(struct timeval t) { return (double)t.tv_sec + (double)t.tv_usec / 1e6; }
 
 int main(int argc, char **argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   bytes = (size_t)atol(argv[1]);
   double limit = atof(argv[2]);
-  if (bytes > MOST_BYTES || limit <= 0) return 2;
+  if (argc == 4) segments = (size_t)atol(argv[3]);
+  if (bytes == 0 || segments == 0 || limit <= 0) return 2;
+  if (bytes > MOST_BYTES || (segments > 1 && bytes * segments > MOST_JOINED_BYTES)) return 2;
   struct sockaddr_in from, to;
   sender_fd = open_socket(&from);
   receiver_fd = open_socket(&to);
-  if (connect(sender_fd, (struct sockaddr *)&to, sizeof to) != 0) return 1;
+  if (connect(sender_fd, (struct sockaddr *)&to, sizeof to) != 0 || !joins()) return 1;
   pthread_t threads[2];
   struct timespec wait = {(time_t)limit, (long)((limit - (double)(time_t)limit) * 1e9)};
   pthread_create(&threads[0], NULL, receive_all, NULL);

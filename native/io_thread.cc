@@ -6,8 +6,8 @@ namespace tattler {
 
 namespace {
 
-// One socket may take this many batches before the others get their turn.
-constexpr int kBatchesPerTurn = 8;
+// One socket may take about this many datagrams before the others get their turn.
+constexpr size_t kDatagramsPerTurn = 8 * kBatch;
 constexpr size_t kArenaBytes = 256 * 1024;
 // A socket whose buffer stays full this long loses the datagram at the head.
 constexpr double kBlockedLimitMs = 50;
@@ -151,9 +151,10 @@ bool IoThread::receiveReady(std::span<const UdpBackend::Ready> ready) {
 
 bool IoThread::receiveFrom(const Served& served) {
   Endpoint& endpoint = *served.endpoint;
-  for (int turn = 0; turn < kBatchesPerTurn; turn++) {
-    const auto batch = backend_->receive(served.fd);
+  for (size_t taken = 0; taken < kDatagramsPerTurn;) {
+    const auto [batch, isDrained] = backend_->receive(served.fd);
     if (batch.empty()) return true;
+    taken += batch.size();
     endpoint.counters().add(wire::Counter_receiveBatches);
     const double nowMs = monotonicMs();
     const double drainedMs = drainedThroughMs_.load(std::memory_order_relaxed);
@@ -170,7 +171,7 @@ bool IoThread::receiveFrom(const Served& served) {
       if (ack) answer(served, datagram.source, *ack);
     }
     flushAnswers(served);
-    if (batch.size() < kBatch) return true;
+    if (isDrained) return true;
   }
   return false;
 }

@@ -53,8 +53,12 @@ class UdpBackend {
   // Ends a wait(); any thread.
   virtual void wake() = 0;
 
-  // Up to kBatch datagrams, valid until the next call. Empty: the socket is drained.
-  virtual std::span<const ReceivedDatagram> receive(int fd) = 0;
+  // Valid until the next call. More than kBatch only where the system joins datagrams of one source.
+  struct Received {
+    std::span<const ReceivedDatagram> datagrams;
+    bool isDrained;  // the socket had no more
+  };
+  virtual Received receive(int fd) = 0;
   // How many of `datagrams` were taken care of (sent, or failed for good and counted in `errors` or
   // `refused`); fewer than given: the socket's buffer is full, try again later.
   struct SendResult {

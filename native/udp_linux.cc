@@ -1,5 +1,5 @@
-// The contract of udp.h with what Linux adds: epoll, recvmmsg, sendmmsg, receive timestamps and the
-// error queue, which names the destination of a datagram that was refused (IP_RECVERR).
+// The contract of udp.h with what Linux adds: epoll, recvmmsg, receive timestamps and the error
+// queue, which names the destination of a datagram that was refused (IP_RECVERR).
 #include <ctime>
 
 #include <linux/errqueue.h>
@@ -10,8 +10,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <unordered_map>
 
+#include "udp_linux_send.h"
 #include "udp_socket.h"
 
 namespace tattler {
@@ -21,6 +21,11 @@ namespace {
 constexpr size_t kControlBytes = 128;
 constexpr size_t kReadyEvents = 8192;  // at least as many as sockets, so that wait() names them all
 constexpr uint64_t kWakeToken = ~uint64_t{0};
+constexpr int kUdpGro = 104;  // UDP_GRO, which older headers lack
+// No message is longer, however many datagrams the kernel has joined in it.
+constexpr size_t kMostMessageBytes = 65535;
+// Messages for one call when they hold many datagrams each.
+constexpr size_t kJoinedBatch = kBatch / 8;
 
 double realtimeMs() {
   timespec now{};
@@ -33,16 +38,31 @@ void enable(int fd, int level, int option) {
   setsockopt(fd, level, option, &on, sizeof on);
 }
 
-double ageOf(msghdr& message, double nowMs) {
+// What the kernel says about a message beside its bytes.
+struct Remarks {
+  double ageMs = 0;
+  size_t segmentBytes = 0;  // of each datagram in it but the last; 0: it is one datagram
+};
+
+double ageOf(const cmsghdr& stamp, double nowMs) {
+  timespec at{};
+  std::memcpy(&at, CMSG_DATA(&stamp), sizeof at);
+  const double atMs = static_cast<double>(at.tv_sec) * 1e3 + static_cast<double>(at.tv_nsec) / 1e6;
+  return std::max(nowMs - atMs, 0.0);
+}
+
+Remarks remarksOn(msghdr& message, double nowMs) {
+  Remarks remarks;
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS) continue;
-    timespec at{};
-    std::memcpy(&at, CMSG_DATA(c), sizeof at);
-    const double atMs =
-        static_cast<double>(at.tv_sec) * 1e3 + static_cast<double>(at.tv_nsec) / 1e6;
-    return nowMs > atMs ? nowMs - atMs : 0;
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+      remarks.ageMs = ageOf(*c, nowMs);
+    } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == kUdpGro) {
+      int bytes = 0;
+      std::memcpy(&bytes, CMSG_DATA(c), sizeof bytes);
+      remarks.segmentBytes = static_cast<size_t>(std::max(bytes, 0));
+    }
   }
-  return 0;
+  return remarks;
 }
 
 bool saysNobodyListens(const cmsghdr& c) {
@@ -79,6 +99,8 @@ class LinuxBackend final : public UdpBackend {
     const OpenedSocket opened = openDatagramSocket(bind);
     if (opened.fd < 0) return opened;
     enable(opened.fd, SOL_SOCKET, SO_TIMESTAMPNS);
+    // Only where no message that was joined from sound datagrams can be too long for a slot.
+    if (slotBytes_ >= kMostMessageBytes) enable(opened.fd, IPPROTO_UDP, kUdpGro);
     // Both for IPv6: a socket for both families has IPv4 errors as well.
     enable(opened.fd, SOL_IP, IP_RECVERR);
     if (!bind.isV4()) enable(opened.fd, SOL_IPV6, IPV6_RECVERR);
@@ -91,14 +113,11 @@ class LinuxBackend final : public UdpBackend {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = token;
-    families_[fd] = familyOf(fd);
+    sender_.add(fd);
     return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
   }
 
-  void unwatch(int fd) override {
-    families_.erase(fd);
-    epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
-  }
+  void unwatch(int fd) override { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
 
   std::span<const Ready> wait(int timeoutMs) override {
     ready_.clear();
@@ -121,51 +140,27 @@ class LinuxBackend final : public UdpBackend {
     [[maybe_unused]] const ssize_t bytes = ::write(event_, &one, sizeof one);
   }
 
-  std::span<const ReceivedDatagram> receive(int fd) override {
+  Received receive(int fd) override {
     for (size_t i = 0; i < lastReceived_; i++) {
       // What the kernel changed; the rest stays as prepared.
       incoming_[i].msg_hdr.msg_namelen = sizeof sources_[i];
       incoming_[i].msg_hdr.msg_controllen = kControlBytes;
     }
+    // Fewer while they are joined, so that one socket's turn stays short.
+    const size_t most = received_.size() > kBatch ? kJoinedBatch : kBatch;
     int count = 0;
     do {
-      count = recvmmsg(fd, incoming_, kBatch, MSG_DONTWAIT, nullptr);
+      count = recvmmsg(fd, incoming_, static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
     } while (count < 0 && (errno == EINTR || errno == ECONNREFUSED));
     lastReceived_ = count > 0 ? static_cast<size_t>(count) : 0;
     const double nowMs = lastReceived_ > 0 ? realtimeMs() : 0;
-    for (size_t i = 0; i < lastReceived_; i++) {
-      msghdr& header = incoming_[i].msg_hdr;
-      received_[i] = {fromSockaddr(sources_[i]),
-                      {buffer_.get() + i * slotBytes_, incoming_[i].msg_len},
-                      (header.msg_flags & MSG_TRUNC) != 0,
-                      ageOf(header, nowMs)};
-    }
-    return {received_, lastReceived_};
+    received_.clear();
+    for (size_t i = 0; i < lastReceived_; i++) split(i, nowMs);
+    return {received_, lastReceived_ < most};
   }
 
   SendResult send(int fd, std::span<const OutgoingDatagram> datagrams) override {
-    SendResult result;
-    const size_t count = std::min(datagrams.size(), kBatch);
-    prepareSend(families_[fd], datagrams.first(count));
-    int attempts = 0;
-    while (result.done < count) {
-      const int sent = sendmmsg(fd, outgoing_ + result.done,
-                                static_cast<unsigned>(count - result.done), MSG_DONTWAIT);
-      if (sent > 0) {
-        result.done += static_cast<size_t>(sent);
-        result.sent += static_cast<size_t>(sent);
-        attempts = 0;
-        continue;
-      }
-      if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) break;
-      // A pending refusal of an earlier datagram fails this call once, whoever it is for: try again.
-      if (errno == ECONNREFUSED) result.refused++;
-      if ((errno == ECONNREFUSED || errno == EINTR) && ++attempts < 3) continue;
-      result.errors++;
-      result.done++;
-      attempts = 0;
-    }
-    return result;
+    return sender_.send(fd, datagrams);
   }
 
   std::span<const Address> refusals(int fd) override {
@@ -206,17 +201,19 @@ class LinuxBackend final : public UdpBackend {
     header.msg_controllen = kControlBytes;
   }
 
-  void prepareSend(int family, std::span<const OutgoingDatagram> datagrams) {
-    for (size_t i = 0; i < datagrams.size(); i++) {
-      const OutgoingDatagram& datagram = datagrams[i];
-      sendVectors_[i] = {const_cast<uint8_t*>(datagram.bytes.data()), datagram.bytes.size()};
-      msghdr& header = outgoing_[i].msg_hdr;
-      header = {};
-      header.msg_namelen = toSockaddr(datagram.to, family, destinations_[i]);
-      header.msg_name = &destinations_[i];
-      header.msg_iov = &sendVectors_[i];
-      header.msg_iovlen = 1;
-    }
+  // Appends the datagrams of one message.
+  void split(size_t i, double nowMs) {
+    msghdr& header = incoming_[i].msg_hdr;
+    const Remarks remarks = remarksOn(header, nowMs);
+    const bool isTruncated = (header.msg_flags & MSG_TRUNC) != 0;
+    const Address source = fromSockaddr(sources_[i]);
+    Bytes rest{buffer_.get() + i * slotBytes_, incoming_[i].msg_len};
+    const size_t most = remarks.segmentBytes > 0 ? remarks.segmentBytes : rest.size();
+    do {
+      const Bytes datagram = rest.first(std::min(most, rest.size()));
+      received_.push_back({source, datagram, isTruncated, remarks.ageMs});
+      rest = rest.subspan(datagram.size());
+    } while (!rest.empty());
   }
 
   size_t slotBytes_;
@@ -225,18 +222,15 @@ class LinuxBackend final : public UdpBackend {
   int event_;
   std::vector<epoll_event> events_;
   std::vector<Ready> ready_;
-  std::unordered_map<int, int> families_;
 
   mmsghdr incoming_[kBatch]{};
   iovec receiveVectors_[kBatch]{};
   sockaddr_storage sources_[kBatch]{};
   alignas(cmsghdr) uint8_t controls_[kBatch][kControlBytes]{};
-  ReceivedDatagram received_[kBatch]{};
+  std::vector<ReceivedDatagram> received_;
   size_t lastReceived_ = 0;
 
-  mmsghdr outgoing_[kBatch]{};
-  iovec sendVectors_[kBatch]{};
-  sockaddr_storage destinations_[kBatch]{};
+  LinuxSender sender_;
   std::vector<Address> refused_;
 };
 

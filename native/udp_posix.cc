@@ -68,7 +68,7 @@ class PosixBackend final : public UdpBackend {
     [[maybe_unused]] const ssize_t written = ::write(pipe_[1], &byte, 1);
   }
 
-  std::span<const ReceivedDatagram> receive(int fd) override {
+  Received receive(int fd) override {
     received_.clear();
     while (received_.size() < kBatch) {
       sockaddr_storage from{};
@@ -81,7 +81,7 @@ class PosixBackend final : public UdpBackend {
       const auto size = static_cast<size_t>(bytes);
       received_.push_back({fromSockaddr(from), {slot, size}, size == slotBytes_, 0});
     }
-    return received_;
+    return {received_, received_.size() < kBatch};
   }
 
   SendResult send(int fd, std::span<const OutgoingDatagram> datagrams) override {

@@ -95,6 +95,20 @@ for (const backend of backends) {
       expect(h.wakes).toBeLessThan(100);
     });
 
+    it("counts each datagram of a burst, whatever the system makes of it", async () => {
+      const h = (hub = new TestHub(backend));
+      const [a, b] = [h.open("a", { keyring }), h.open("b", { keyring })];
+      const sizes = Array.from({ length: 300 }, (_, i) => (i % 100 === 99 ? 7 : 200));
+      for (const size of sizes) a.message(h.addressOf(b), new Uint8Array(size));
+      h.hub.flush();
+      await h.until(() => h.received.length === 300, "all messages");
+      expect(h.received.map(({ bytes }) => bytes.length)).toEqual(sizes);
+      const [sent, received] = [h.counter(a, Counter.datagramsSent), h.counter(b, Counter.datagramsReceived)];
+      expect([sent, received, h.counter(a, Counter.sendErrors)]).toEqual([300, 300, 0]);
+      expect(h.counter(a, Counter.bytesSent)).toBe(h.counter(b, Counter.bytesReceived));
+      expect(h.counter(b, Counter.bytesReceived)).toBeGreaterThan(300 * 40);
+    });
+
     it("says until when it has drained the sockets, when asked", async () => {
       const h = (hub = new TestHub(backend));
       h.open("a");
