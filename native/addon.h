@@ -109,6 +109,7 @@ class EndpointObject : public Napi::ObjectWrap<EndpointObject> {
   Napi::Value isQueued(const Napi::CallbackInfo& info);
   Napi::Value queueDepth(const Napi::CallbackInfo& info);
   Napi::Value messageDepth(const Napi::CallbackInfo& info);
+  Napi::Value hasNews(const Napi::CallbackInfo& info);
   Napi::Value maxMessageBytes(const Napi::CallbackInfo& info);
   void setClusterSize(const Napi::CallbackInfo& info);
   void setDigest(const Napi::CallbackInfo& info);

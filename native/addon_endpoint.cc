@@ -61,6 +61,7 @@ Napi::Function EndpointObject::define(Napi::Env env) {
                          InstanceMethod<&EndpointObject::isQueued>("isQueued"),
                          InstanceMethod<&EndpointObject::queueDepth>("queueDepth"),
                          InstanceMethod<&EndpointObject::messageDepth>("messageDepth"),
+                         InstanceMethod<&EndpointObject::hasNews>("hasNews"),
                          InstanceMethod<&EndpointObject::maxMessageBytes>("maxMessageBytes"),
                          InstanceMethod<&EndpointObject::setClusterSize>("setClusterSize"),
                          InstanceMethod<&EndpointObject::setDigest>("setDigest"),
@@ -210,6 +211,11 @@ Napi::Value EndpointObject::queueDepth(const Napi::CallbackInfo& info) {
 Napi::Value EndpointObject::messageDepth(const Napi::CallbackInfo& info) {
   Endpoint* e = endpoint();
   return count(info, e ? static_cast<double>(e->queue().messageDepth()) : 0);
+}
+
+Napi::Value EndpointObject::hasNews(const Napi::CallbackInfo& info) {
+  const Endpoint* e = endpoint();
+  return truth(info, e && e->hasNews());
 }
 
 Napi::Value EndpointObject::maxMessageBytes(const Napi::CallbackInfo& info) {

@@ -110,7 +110,7 @@ bool Endpoint::sendPingRequest(AddressHandle to, MemberHandle target, AddressHan
 }
 
 int32_t Endpoint::sendGossip(AddressHandle to) {
-  if (queue_.membershipDepth() + queue_.messageDepth() == 0) return 0;
+  if (!hasNews()) return 0;
   // Asked first: what fill() picks counts as sent.
   if (!parts_.transmit.hasRoom(bodyBudget())) {
     counters_.add(wire::Counter_transmitRingFull);

@@ -94,6 +94,7 @@ class Endpoint {
   // Somebody else told us this; it may be what we are telling.
   void noteHeard(const Record& record);
   BroadcastQueue& queue() { return queue_; }
+  bool hasNews() const { return queue_.membershipDepth() + queue_.messageDepth() > 0; }
   size_t maxMessageBytes() const;
   void setDigest(uint64_t digest) { digest_.store(digest, std::memory_order_relaxed); }
   // False when it is longer than kMaxAckPayloadBytes.

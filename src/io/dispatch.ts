@@ -25,7 +25,7 @@ export class Dispatcher {
     this.#directory = directory;
   }
 
-  /** False when the record was stale and nothing was done. */
+  /** False when nothing was done that moves a deadline or has to be sent: the record was stale, or a mere ping. */
   dispatch(node: Receiver, reader: RingReader): boolean {
     const { swim } = node;
     const { kind } = reader;
@@ -41,16 +41,15 @@ export class Dispatcher {
       }
     }
     if (kind !== RecordKind.refused) swim.handleHeard(reader.receivedAtMs);
+    if (kind === RecordKind.ping) return this.#handlePing(swim, reader);
     this.#handle(node, reader, kind);
     return true;
   }
 
-  #handle(node: Receiver, reader: RingReader, kind: RecordKind): void {
+  #handle(node: Receiver, reader: RingReader, kind: Exclude<RecordKind, RecordKind.ping>): void {
     const { swim } = node;
     const nowMs = reader.receivedAtMs;
     switch (kind) {
-      case RecordKind.ping:
-        return this.#handlePing(node, reader);
       case RecordKind.ack: {
         this.#compareDigests(swim, reader);
         const rttMs = swim.handleAck(nowMs, reader.from, reader.seq);
@@ -82,18 +81,24 @@ export class Dispatcher {
     }
   }
 
-  #compareDigests(swim: Swim, reader: RingReader): void {
+  /** Whether the sender's view is ours, as far as it says. */
+  #compareDigests(swim: Swim, reader: RingReader): boolean {
     const { digestLow, digestHigh } = reader;
-    if (digestLow !== 0 || digestHigh !== 0) swim.handleDigest(reader.receivedAtMs, reader.from, digestLow, digestHigh);
+    if (digestLow === 0 && digestHigh === 0) return true;
+    return swim.handleDigest(reader.receivedAtMs, reader.from, digestLow, digestHigh);
   }
 
-  #handlePing(node: Receiver, reader: RingReader): void {
-    this.#compareDigests(node.swim, reader);
-    if (reader.isAnswered)
-      return node.swim.handlePing(reader.receivedAtMs, reader.from, reader.source, reader.seq, true);
+  /** False, while nothing happens, for half of all records: it is answered, and who asked knows what we know. */
+  #handlePing(swim: Swim, reader: RingReader): boolean {
+    const isAgreed = this.#compareDigests(swim, reader);
+    if (reader.isAnswered) {
+      swim.handlePing(reader.receivedAtMs, reader.from, reader.source, reader.seq, true);
+      return !isAgreed;
+    }
     const source = this.#internSource(reader);
-    node.swim.handlePing(reader.receivedAtMs, reader.from, source, reader.seq, false);
+    swim.handlePing(reader.receivedAtMs, reader.from, source, reader.seq, false);
     this.#directory.releaseAddress(source);
+    return true;
   }
 
   #handlePingRequest(node: Receiver, reader: RingReader): void {

@@ -3,13 +3,15 @@ import type { Endpoint, Hub } from "../wire/addon.js";
 import { RingReader } from "../wire/receive.js";
 import { Dispatcher, type Receiver } from "./dispatch.js";
 import { backendOf, type HubMemory, loadAddon, openHub, type SocketBackend } from "./native.js";
-import { DeadlineHeap, type Scheduled } from "./scheduler.js";
+import { DeadlineHeap, onGrid, type Scheduled } from "./scheduler.js";
 
 /** One node as the driver sees it. */
 export interface Hosted extends Receiver, Scheduled {
   readonly endpoint: Endpoint;
   /** Kept by the driver: something happened to the node in this turn. */
   isTouched: boolean;
+  /** Kept by the driver: nothing has happened to it since its deadline was set. */
+  isScheduled: boolean;
   /** The core is at rest: gives what was queued to user code. */
   settle(): void;
 }
@@ -119,6 +121,7 @@ export class Driver {
       if (heardMs > 0) node.swim.handleHeard(heardMs);
       node.swim.advance(nowMs, drainedThroughMs);
       this.#touch(node);
+      node.isScheduled = true;
       const nextMs = node.swim.nextDeadline(nowMs);
       if (nextMs <= nowMs) this.#waiting.add(node);
       this.#deadlines.set(node, nextMs > nowMs ? nextMs : nowMs + drainRetryMs);
@@ -138,6 +141,7 @@ export class Driver {
   }
 
   #touch(node: Hosted): void {
+    node.isScheduled = false;
     if (node.isTouched) return;
     node.isTouched = true;
     this.#touched.push(node);
@@ -149,7 +153,7 @@ export class Driver {
     const nowMs = this.hub.nowMs();
     for (const node of touched) {
       node.isTouched = false;
-      if (this.#nodes[node.endpoint.index] !== node) continue;
+      if (node.isScheduled || this.#nodes[node.endpoint.index] !== node) continue;
       node.swim.flush(nowMs);
       const nextMs = Math.max(node.swim.nextDeadline(nowMs), nowMs);
       // Later is no hurry: the node then has nothing to do at the old time and moves on by itself.
@@ -166,9 +170,9 @@ export class Driver {
     if (this.#timer !== null && earliestMs >= this.#timerAtMs) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#timerAtMs = earliestMs;
+    this.#timerAtMs = onGrid(earliestMs, this.#deadlines.size);
     if (earliestMs === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(() => this.#handleTimer(), Math.max(0, Math.ceil(earliestMs - nowMs)));
+    this.#timer = setTimeout(() => this.#handleTimer(), Math.max(0, Math.ceil(this.#timerAtMs - nowMs)));
   }
 
   #handleTimer(): void {

@@ -43,6 +43,7 @@ export class Host implements Hosted {
   heapIndex = -1;
   deadlineMs = Number.POSITIVE_INFINITY;
   isTouched = false;
+  isScheduled = false;
   isClosed = false;
   readonly endpoint: Endpoint;
   readonly swim: Swim;

@@ -75,9 +75,8 @@ export interface Broadcasts {
   /** Passes the received record at this ring index on, unchanged. */
   relay(ringIndex: number, isUrgent: boolean): void;
   isQueued(subject: MemberHandle): boolean;
-  /** Membership records, and user messages, that wait. */
-  queueDepth(): number;
-  messageDepth(): number;
+  /** Whether membership records or user messages wait. */
+  hasNews(): boolean;
   setClusterSize(members: number): void;
   /** What pings and acks say of our view from now on; 0 and 0: nothing. */
   setDigest(low: number, high: number): void;

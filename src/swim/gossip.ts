@@ -22,13 +22,13 @@ const never = Number.POSITIVE_INFINITY;
 /** When the node gossips. */
 export class GossipTicks {
   readonly #intervalMs: number;
-  readonly #broadcasts: Pick<Broadcasts, "queueDepth" | "messageDepth">;
+  readonly #broadcasts: Pick<Broadcasts, "hasNews">;
   #atMs = never;
   /** The last tick that found nothing to tell; never when the last one found something. */
   #idleSinceMs = never;
 
   /** @param intervalMs 0: never. */
-  constructor(intervalMs: number, broadcasts: Pick<Broadcasts, "queueDepth" | "messageDepth">) {
+  constructor(intervalMs: number, broadcasts: Pick<Broadcasts, "hasNews">) {
     this.#intervalMs = intervalMs;
     this.#broadcasts = broadcasts;
   }
@@ -45,7 +45,7 @@ export class GossipTicks {
 
   /** When the next is due: news that came meanwhile leaves when it would have if no tick had been left out. */
   nextTickMs(nowMs: number): number {
-    if (this.#idleSinceMs === never || !this.#hasNews) return this.#atMs;
+    if (this.#idleSinceMs === never || !this.#broadcasts.hasNews()) return this.#atMs;
     const passed = Math.ceil((nowMs - this.#idleSinceMs) / this.#intervalMs);
     this.#atMs = Math.min(this.#atMs, this.#idleSinceMs + Math.max(1, passed) * this.#intervalMs);
     this.#idleSinceMs = never;
@@ -57,15 +57,11 @@ export class GossipTicks {
     const atMs = this.nextTickMs(nowMs);
     if (atMs > nowMs) return -1;
     const lagMs = nowMs - atMs;
-    const isIdle = !this.#hasNews;
+    const isIdle = !this.#broadcasts.hasNews();
     this.#idleSinceMs = isIdle ? nowMs : never;
     const afterMs = this.#intervalMs + lateFactor * Math.min(lagMs, this.#intervalMs);
     this.#atMs = nowMs + (isIdle ? Math.max(afterMs, idleTicks * this.#intervalMs) : afterMs);
     return lagMs;
-  }
-
-  get #hasNews(): boolean {
-    return this.#broadcasts.queueDepth() + this.#broadcasts.messageDepth() > 0;
   }
 }
 
@@ -77,7 +73,7 @@ export function gossipRound(
   roster: Roster,
   { broadcasts, datagrams }: Pick<Effects, "broadcasts" | "datagrams">,
 ): void {
-  if (broadcasts.queueDepth() + broadcasts.messageDepth() === 0) return;
+  if (!broadcasts.hasNews()) return;
   // The recently dead too, so that one who is not dead can refute.
   const isTarget = (member: MemberHandle): boolean => {
     if (member === self) return false;

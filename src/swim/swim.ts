@@ -297,10 +297,11 @@ export class Swim {
     this.#prober.handleStreamAck(receivedAtMs, seq);
   }
 
-  /** What a ping or an ack said of its sender's view. */
-  handleDigest(nowMs: number, from: MemberHandle, low: number, high: number): void {
-    if (this.quarantine.isOn || this.#catchUp.handleDigest(nowMs, from, low, high)) return;
-    this.#reconciler.handleDigest(nowMs, from, low, high);
+  /** What a ping or an ack said of its sender's view. Whether that is ours. */
+  handleDigest(nowMs: number, from: MemberHandle, low: number, high: number): boolean {
+    if (!this.quarantine.isOn && !this.#catchUp.handleDigest(nowMs, from, low, high))
+      this.#reconciler.handleDigest(nowMs, from, low, high);
+    return this.#digest.equals(low, high);
   }
 
   /** A peer's state, or the part of it that we lacked, from either end of a sync. */

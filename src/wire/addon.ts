@@ -231,6 +231,8 @@ export interface Endpoint {
   /** Membership records waiting. */
   queueDepth(): number;
   messageDepth(): number;
+  /** Whether either waits, in one call: it is asked for all the time. */
+  hasNews(): boolean;
   /** Largest payload that message() and queueMessage() accept. */
   maxMessageBytes(): number;
   /** Members known; sets the transmit limit retransmitMult x ceil(log10(n + 1)) (M-130). */

@@ -15,23 +15,26 @@ let b: Endpoint;
 let fromA: AddressHandle;
 let toB: AddressHandle;
 
+function open(name: string, stallToleranceMs: number): Endpoint {
+  const { hub } = memory;
+  return hub.open({
+    ip: new Uint8Array(16),
+    port: 1,
+    self: hub.intern(name),
+    cluster: "test",
+    keyring: null,
+    stallToleranceMs,
+    pingsPerSecond: 0,
+    datagramBytes: 1400,
+    retransmitMult: 4,
+    queueRecords: 100,
+    messageShare: 0.25,
+  });
+}
+
 beforeEach(() => {
   memory = openHub(loadAddon(), "manual", () => {}, { poison: true });
   const { hub } = memory;
-  const open = (name: string, stallToleranceMs: number): Endpoint =>
-    hub.open({
-      ip: new Uint8Array(16),
-      port: 1,
-      self: hub.intern(name),
-      cluster: "test",
-      keyring: null,
-      stallToleranceMs,
-      pingsPerSecond: 0,
-      datagramBytes: 1400,
-      retransmitMult: 4,
-      queueRecords: 100,
-      messageShare: 0.25,
-    });
   a = open("a", 0);
   b = open("b", 0);
   fromA = hub.internAddress(ip, 7001);
@@ -170,6 +173,25 @@ describe("dispatching", () => {
       ["v4", true, 1, mapped(10, 1, 2, 3).join("."), 1000, Uint8Array.of(9, 8)],
       ["v6", true, 2, loopback6.join("."), 2000, null],
     ]);
+  });
+
+  it.each([
+    ["that is answered and knows what we know", 5000, 7, 7, false],
+    ["that is answered and tells no digest", 5000, 0, 7, false],
+    ["that is answered and knows something else", 5000, 8, 7, true],
+    ["that we have to answer", 0, 7, 7, true],
+  ])("asks for a turn for a ping %s: %#", (_, stallToleranceMs, theirs, ours, isTurn) => {
+    const c = open("c", stallToleranceMs);
+    a.setDigest(theirs, 0);
+    a.ping(toB, memory.hub.find("c"), 1);
+    for (const { bytes } of takeAll(memory.hub)) memory.hub.deliver(c.index, fromA, bytes, 1);
+    const compared: unknown[] = [];
+    const handleDigest = (_nowMs: number, _from: number, low: number): boolean => {
+      compared.push(low);
+      return low === ours;
+    };
+    expect(dispatchAll({ handleDigest, handlePing: () => {} })).toEqual([isTurn]);
+    expect(compared).toEqual(theirs === 0 ? [] : [theirs]);
   });
 
   it("gives an address for the answer to a ping of a stranger, only while it is needed", () => {

@@ -80,6 +80,7 @@ function newHosted(driver: Driver, name: string, onSettle: () => void = () => {}
     heapIndex: -1,
     deadlineMs: never,
     isTouched: false,
+    isScheduled: false,
     endpoint,
     core,
     got,

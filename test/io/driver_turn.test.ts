@@ -41,6 +41,19 @@ describe("a turn of the driver", () => {
     expect(timers() - before).toBeLessThanOrEqual(1);
   });
 
+  it("asks a core to which nothing came but its time for its next deadline once", async () => {
+    const [host] = bench.open(1) as [ScriptedHost];
+    let asked = 0;
+    dueOnce(host, nowMs() + 2);
+    const { nextDeadline } = host;
+    host.nextDeadline = (atMs) => {
+      asked++;
+      return nextDeadline(atMs);
+    };
+    await until(() => host.of("settle").length === 2, "the turn");
+    expect([asked, host.of("advance").length, host.of("flush").length]).toEqual([1, 1, 1]);
+  });
+
   it("tells a core what the I/O thread heard, even when all of it was stale", async () => {
     const [deaf, witness] = bench.open(2) as [ScriptedHost, ScriptedHost];
     deaf.isStale = () => true;

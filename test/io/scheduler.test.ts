@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DeadlineHeap, type Scheduled } from "../../src/io/scheduler.js";
+import { DeadlineHeap, onGrid, type Scheduled } from "../../src/io/scheduler.js";
 
 interface Item extends Scheduled {
   readonly id: number;
@@ -67,5 +67,19 @@ describe("the heap of deadlines", () => {
     expect([heap.size, heap.earliestMs(), heap.due(1e9), item.heapIndex]).toEqual([0, never, null, -1]);
     heap.set(item, 7);
     expect([heap.due(6), heap.due(7)]).toEqual([null, item]);
+  });
+});
+
+describe("the timer for a deadline", () => {
+  it.each([
+    [1, 1000.2, 1001],
+    [16, 1000.2, 1001],
+    [17, 1000.2, 1002],
+    [160, 1001, 1010],
+    [320, 1001, 1020],
+    [5000, 1001, 1020],
+    [0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+  ])("of %d nodes at %d goes off at %d", (nodes, deadlineMs, atMs) => {
+    expect(onGrid(deadlineMs, nodes)).toBe(atMs);
   });
 });

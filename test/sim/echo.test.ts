@@ -5,7 +5,7 @@ const nodes = 12;
 const restarts = 120;
 const restartEveryMs = 500;
 
-/** After some were broadcast and members restarted for a minute: messages still to be sent, and copies that came twice. */
+/** Members restart for a minute after some broadcasts: messages still to be sent then, and copies that came twice. */
 function liveAndRestart(): { readonly waiting: number; readonly twice: number } {
   const got = new Map<string, number>();
   const lives = new Map<string, number>();

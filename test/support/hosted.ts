@@ -17,6 +17,7 @@ export class ScriptedHost implements Hosted {
   heapIndex = -1;
   deadlineMs = Number.POSITIVE_INFINITY;
   isTouched = false;
+  isScheduled = false;
   readonly calls: Call[] = [];
   readonly endpoint: Endpoint;
   readonly self: MemberHandle;

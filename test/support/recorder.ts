@@ -191,8 +191,7 @@ export class Recorder implements Effects {
       if (isUrgent) this.urgent.push(ringIndex);
     },
     isQueued: (subject) => this.queued.has(subject),
-    queueDepth: () => this.queued.size,
-    messageDepth: () => this.messages,
+    hasNews: () => this.queued.size + this.messages > 0,
     setDigest: (low, high) => {
       this.digest = [low, high];
     },

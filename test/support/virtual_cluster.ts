@@ -100,8 +100,7 @@ function effectsOf(node: VirtualNode): Effects {
       queue.put(directory.find(wire.kind === "alive" ? wire.record.name : wire.about), wire);
     },
     isQueued: (subject) => queue.has(subject),
-    queueDepth: () => queue.size,
-    messageDepth: () => 0,
+    hasNews: () => queue.size > 0,
     setDigest: () => {},
     setClusterSize: (members) => {
       queue.limit = 4 * Math.max(1, Math.ceil(Math.log10(members + 1)));
