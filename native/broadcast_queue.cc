@@ -14,16 +14,25 @@ constexpr size_t kKeptIndexBytes = 4096;
 // Spreads neighbouring handles or tokens. It is a bijection, so an equal hash means the same one.
 uint32_t hashOf(uint32_t key) { return key * 0x9e3779b1u; }
 
-uint32_t transmitLimitFor(uint32_t retransmitMult, uint32_t members) {
+// Up to so many members, each tick tells all the others.
+constexpr uint32_t kTold = 4;
+constexpr uint64_t kFewestMessageDigits = 3;
+
+uint64_t digitsOf(uint32_t members) {
   uint64_t digits = 0;
   for (uint64_t reach = 1; reach < uint64_t{members} + 1; reach *= 10) ++digits;
+  return digits;
+}
+
+uint32_t transmitLimitFor(uint32_t retransmitMult, uint64_t digits) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(retransmitMult * digits, 1, kMostTransmits));
 }
 
 }  // namespace
 
 BroadcastQueue::BroadcastQueue(Options options)
-    : options_(std::move(options)), limit_(transmitLimitFor(options_.retransmitMult, 1)) {
+    : options_(std::move(options)) {
+  setClusterSize(1);
   options_.queueRecords = std::max(options_.queueRecords, 1u);
   options_.messageShare = std::clamp(options_.messageShare, 0.0, 1.0);
 }
@@ -35,7 +44,10 @@ BroadcastQueue::~BroadcastQueue() {
 }
 
 void BroadcastQueue::setClusterSize(uint32_t members) {
-  limit_ = transmitLimitFor(options_.retransmitMult, members);
+  const uint64_t digits = digitsOf(members);
+  const uint64_t fewest = members > kTold ? kFewestMessageDigits : 0;
+  limit_ = transmitLimitFor(options_.retransmitMult, digits);
+  messageLimit_ = transmitLimitFor(options_.retransmitMult, std::max(digits, fewest));
 }
 
 bool BroadcastQueue::push(Broadcast record) {
@@ -179,7 +191,7 @@ size_t BroadcastQueue::take(BroadcastLane& lane, size_t budgetBytes, size_t over
 
 // Files records that were sent once more, or ends them at the limit (M-132).
 void BroadcastQueue::moveOn(BroadcastLane& lane, const BroadcastLane::Run& run) {
-  if (run.transmits < limit_) {
+  if (run.transmits < (&lane == &messages_ ? messageLimit_ : limit_)) {
     lane.file(run);
     return;
   }

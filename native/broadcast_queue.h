@@ -64,6 +64,9 @@ class BroadcastQueue {
   // Members known; the limit is retransmitMult x ceil(log10(n + 1)), at least 1 (M-130).
   void setClusterSize(uint32_t members);
   uint32_t transmitLimit() const { return limit_; }
+  // For messages from 5 members on that of 100 members at least: what gossip misses by chance,
+  // nobody repairs, and in a small cluster to send more costs little.
+  uint32_t messageLimit() const { return messageLimit_; }
 
   // False, and onFree called, when the record is larger than any datagram.
   bool push(Broadcast record);
@@ -128,7 +131,8 @@ class BroadcastQueue {
   void report(uint32_t token, EndReason reason);
 
   Options options_;
-  uint32_t limit_;
+  uint32_t limit_ = 1;
+  uint32_t messageLimit_ = 1;
   size_t messageCredit_ = 0;  // bytes of their share that messages did not get to use so far
   BroadcastLane membership_{BroadcastLane::Among::newestFirst};
   BroadcastLane messages_{BroadcastLane::Among::oldestFirst};

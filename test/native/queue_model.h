@@ -41,6 +41,7 @@ class QueueModel {
   };
 
   uint32_t limit = 4;
+  uint32_t messageLimit = 4;
   size_t most = 0;
   double share = 0;
   bool feedback = false;
@@ -197,8 +198,9 @@ class QueueModel {
       ++item->transmits;
       item->id = nextId_++;
     }
-    drop(EndReason::limit,
-         [&](const Item& item) { return item.pick != 0 && item.transmits >= limit; });
+    drop(EndReason::limit, [&](const Item& item) {
+      return item.pick != 0 && item.transmits >= (item.isMessage() ? messageLimit : limit);
+    });
     for (Item& item : items) item.pick = 0;
   }
 
@@ -230,6 +232,7 @@ class QueueModelTest {
     model_.feedback = seed % 3 == 0;
     model_.fanout = static_cast<uint32_t>(seed % 6);
     model_.limit = queue_.transmitLimit();
+    model_.messageLimit = queue_.messageLimit();
   }
 
   bool run(int steps) {
@@ -318,7 +321,8 @@ class QueueModelTest {
     uint32_t digits = 0;
     while (std::pow(10, digits) < members + 1.0) ++digits;
     model_.limit = std::max(1u, mult_ * digits);
-    return queue_.transmitLimit() == model_.limit;
+    model_.messageLimit = members > 4 ? std::max(3 * mult_, model_.limit) : model_.limit;
+    return queue_.transmitLimit() == model_.limit && queue_.messageLimit() == model_.messageLimit;
   }
 
   bool isInModel(uint32_t subject) const {

@@ -243,6 +243,12 @@ void testTransmitLimit() {
     queue.setClusterSize(members);
     CHECK(queue.transmitLimit() == limit);
   }
+  const std::pair<uint32_t, uint32_t> messageRows[] = {{0, 1},  {1, 4},   {4, 4},
+                                                       {5, 12}, {99, 12}, {1000, 16}};
+  for (const auto& [members, limit] : messageRows) {
+    queue.setClusterSize(members);
+    CHECK(queue.messageLimit() == limit);
+  }
 }
 
 void testOrder() {
