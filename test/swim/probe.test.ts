@@ -105,7 +105,7 @@ describe("the buddy system (M-103, T-034)", () => {
   it.each([
     ["its own", Evidence.timeout],
     ["hearsay", Evidence.hearsay],
-  ])("pings a suspect together with the accusation, %s, so that it can refute at once", (_, evidence) => {
+  ])("pings a suspect together with the accusation, so that it can refute at once", (_, evidence) => {
     const { target } = scene.with(3);
     scene.roster.become(target, suspect, 9, 0);
     const accuser = evidence === Evidence.timeout ? scene.self : scene.add("accuser");
