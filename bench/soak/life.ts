@@ -11,13 +11,13 @@ const payloadBytes = 256;
 const letterBytes = 4096;
 const agreeLimitMs = 60_000;
 /** So many large broadcasts of each node fill the receive slab: memory touched for the first time looks like a leak. */
-const floodPerNode = 1.5;
+const floodPerNode = 1;
 const floodBytes = 1000;
 /** Waiting at most anywhere when the flood counts as over: the usual traffic goes on. */
 const floodRest = 20;
 /** Broadcasts that are told apart: two a second for nine hours. */
 const mostNews = 2 ** 16;
-const floodLimitMs = 180_000;
+const floodLimitMs = 300_000;
 
 /** How often what happened. */
 export interface Deeds {
@@ -76,8 +76,9 @@ export class Life {
     const { seats } = this.#cluster;
     const queued = ({ node }: Seat): number => node.stats.counters.recordsQueued;
     const before = new Map(seats.map((seat) => [seat, queued(seat)]));
-    for (let i = 0; i < floodPerNode * this.#size; i++) this.#cluster.pick().node.broadcast(new Uint8Array(floodBytes));
-    const isHere = (): boolean => seats.every((seat) => queued(seat) - (before.get(seat) ?? 0) >= this.#size);
+    const flood = floodPerNode * this.#size;
+    for (let i = 0; i < flood; i++) this.#cluster.pick().node.broadcast(new Uint8Array(floodBytes));
+    const isHere = (): boolean => seats.every((seat) => queued(seat) - (before.get(seat) ?? 0) >= flood / 2);
     await this.#cluster.until("the flood", isHere, floodLimitMs);
     const isOver = (): boolean => seats.every(({ node }) => node.stats.messageDepth < floodRest);
     await this.#cluster.until("the end of the flood", isOver, floodLimitMs);
