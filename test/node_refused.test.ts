@@ -15,7 +15,9 @@ describe("a process that is gone (ARCHITECTURE 5.7)", () => {
     for (const node of nodes.slice(0, 4)) node.on("fail", (member) => void evidence.push(member.evidence));
     await (nodes[4] as GossipNode).close();
     await Promise.all(watches.map((watch) => watch.until("fail e")));
-    expect(evidence).toEqual(Array(4).fill("refused"));
+    // A ping may be quicker than the verdict: who sees by its digest that somebody is behind passes on what it knows.
+    expect(evidence.map((one) => (one === "hearsay" ? "refused" : one))).toEqual(Array(4).fill("refused"));
+    expect(evidence).toContain("refused");
     expect(nodes.slice(0, 4).map(({ memberCount }) => memberCount)).toEqual([4, 4, 4, 4]);
   });
 
