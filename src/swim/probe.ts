@@ -32,7 +32,7 @@ export interface ProbeParts {
   /** Sequence numbers are shared by everything that pings. */
   readonly nextSeq: () => number;
   readonly accuse: (nowMs: number, accusation: Accusation) => void;
-  readonly ended: (atMs: number, how: ProbeEnd) => void;
+  readonly ended: (atMs: number, how: ProbeEnd, target: MemberHandle) => void;
 }
 
 /** Helpers asked to look for themselves when a host refuses: one would do, but one may be gone as well. */
@@ -155,7 +155,7 @@ export class Probe {
   }
 
   #tell(atMs: number, target: MemberHandle, how: ProbeEnd, rttMs = -1): void {
-    this.#parts.ended(atMs, how);
+    this.#parts.ended(atMs, how, target);
     this.#parts.effects.observer?.probeEnded(target, how, rttMs, this.#parts.awareness.score);
   }
 

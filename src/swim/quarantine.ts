@@ -52,6 +52,8 @@ export class Quarantine {
   /** One bit a probe, the last one lowest: whether its target itself answered. */
   #answers = allAnswered;
   readonly #accusedAtMs = new Map<MemberHandle, number>();
+  /** In quarantine: whose last probe failed. */
+  readonly #unanswered = new Set<MemberHandle>();
   /**
    * Refutations of others, in this window and in the one before. They reach everybody; most accusations are refuted
    * before they do.
@@ -87,8 +89,8 @@ export class Quarantine {
   }
 
   /** A probe of ours ended. Whether the quarantine ends with it. */
-  handleProbe(atMs: number, how: ProbeEnd): boolean {
-    if (how === ProbeEnd.gone) return false;
+  handleProbe(atMs: number, how: ProbeEnd, target: MemberHandle = 0): boolean {
+    if (how === ProbeEnd.gone || (this.#isOn && this.#mayBeGone(target, how))) return false;
     this.#noteDeafness(atMs, how === ProbeEnd.inconclusive);
     this.#answers = ((this.#answers << 1) | (how === ProbeEnd.direct ? 1 : 0)) & allAnswered;
     if (!this.#isOn) return false;
@@ -97,7 +99,19 @@ export class Quarantine {
     this.#isOn = false;
     this.endedAtMs = atMs;
     this.#accusedAtMs.clear();
+    this.#unanswered.clear();
     return true;
+  }
+
+  /**
+   * Who did not answer the last time either says nothing of our links. Nobody tells one in quarantine who has died, and
+   * it judges nobody, so that it probes a dead successor on the ring for ever.
+   */
+  #mayBeGone(target: MemberHandle, how: ProbeEnd): boolean {
+    const isAgain = this.#unanswered.has(target);
+    if (how !== ProbeEnd.failed) this.#unanswered.delete(target);
+    else if (target !== 0) this.#unanswered.add(target);
+    return isAgain && how === ProbeEnd.failed;
   }
 
   get #hasGoodLinks(): boolean {

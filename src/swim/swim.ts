@@ -124,8 +124,8 @@ export class Swim {
     const accuse = (nowMs: number, accusation: Accusation): void => {
       if (!quarantine.isOn) membership.handleSuspect(nowMs, accusation);
     };
-    const ended = (atMs: number, how: ProbeEnd): void => {
-      if (quarantine.handleProbe(atMs, how)) membership.own.comeBack(atMs);
+    const ended = (atMs: number, how: ProbeEnd, target: MemberHandle): void => {
+      if (quarantine.handleProbe(atMs, how, target)) membership.own.comeBack(atMs);
     };
     const sight = { roster, awareness, hearing, suspicions: this.#suspicions, roundTrips };
     const looks = { ...sight, self: self.handle, effects, nextSeq, accuse, ended };

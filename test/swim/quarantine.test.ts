@@ -121,6 +121,19 @@ describe("a member whom many accuse", () => {
     expect(accusedBy(scene, 12)).toBe(true);
   });
 
+  it("comes back although some of those whom it probes again and again have died meanwhile", () => {
+    const scene = new Scene();
+    expect(accusedBy(scene, 5)).toBe(true);
+    let isOver = false;
+    for (let i = 0; i < 200 && !isOver; i++) {
+      scene.nowMs += second / 2;
+      const [target, how] =
+        i % 2 === 0 ? [200, ProbeEnd.failed] : [i % 60, i % 3 === 0 ? ProbeEnd.failed : ProbeEnd.direct];
+      isOver = scene.quarantine.handleProbe(scene.nowMs, how, target);
+    }
+    expect(isOver).toBe(true);
+  });
+
   it("needs but half of the others in a small cluster", () => {
     const scene = new Scene({ members: 5 });
     scene.pass(10, ProbeEnd.failed);
