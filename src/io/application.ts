@@ -63,6 +63,13 @@ export class Application {
 
   // --- questions, answered at once
 
+  /** The records of a peer that wants to trade states with us, as we may merge them, or why we do not. */
+  admit(peer: string, records: readonly MemberRecord[], join: boolean): readonly MemberRecord[] | string {
+    // It would be told of nobody and to nobody, and take that for the cluster.
+    if (join && this.#parts.swim().quarantine.isOn) return "it is in quarantine: join through another member";
+    return this.vet(peer, records, join);
+  }
+
   /** A peer's records as this node may merge them, or why it does not. */
   vet(peer: string, records: readonly MemberRecord[], join: boolean): readonly MemberRecord[] | string {
     const { delegates, config } = this.#parts;

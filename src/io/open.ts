@@ -227,7 +227,7 @@ function answerSync(
   join: boolean,
 ): SyncAnswer {
   if (host === null || host.isClosed) return { refuse: "the node is starting or closing" };
-  const accepted = host.application.vet(peer, records, join);
+  const accepted = host.application.admit(peer, records, join);
   if (typeof accepted === "string") {
     logRefusal(host.log, peer, accepted);
     return { refuse: accepted };

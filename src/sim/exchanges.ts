@@ -107,7 +107,7 @@ export class Exchanges {
 
   #answer(trade: Trade): void {
     const { node, peer, delayMs, backMs, fault, join, records, state, end } = trade;
-    const taken = peer.application.vet(node.name, records, join);
+    const taken = peer.application.admit(node.name, records, join);
     if (typeof taken === "string") return this.#world.later(backMs, () => end(refusalOf(peer.name, taken, join)));
     const answer = { records: this.#recordsOf(peer), state: peer.application.localState(join).slice() };
     const mergeThere = (): void => this.#merge(peer, node, taken, state, join);

@@ -54,6 +54,27 @@ describe("a member whose links fail one way (Rapid, section 7)", () => {
     sim.close();
   });
 
+  it("lets nobody join through it meanwhile: whoever did would know nobody and be known to nobody", () => {
+    const { sim } = stageWith();
+    for (let i = 0; i < 2; i++) {
+      deafen(sim, true);
+      sim.run(20 * second);
+      deafen(sim, false);
+      sim.run(10 * second);
+    }
+    expect(sim.node(sick)?.swim.quarantine.isOn).toBe(true);
+    const newcomer = sim.open("newcomer");
+    const ends: (Error | null)[] = [];
+    newcomer.join(sick, (error) => ends.push(error));
+    sim.run(second);
+    expect(ends).toEqual([expect.objectContaining({ code: "TATTLER_JOIN_REFUSED" })]);
+    expect(ends[0]?.message).toMatch(/in quarantine/);
+    newcomer.join("n0", (error) => ends.push(error));
+    sim.run(second);
+    expect([ends.at(-1), newcomer.memberCount]).toEqual([null, 40]);
+    sim.close();
+  });
+
   it("flips for ever without a quarantine", () => {
     const { sim, told } = stageWith({ quarantineMs: 0 });
     for (let i = 0; i < 3; i++) {
