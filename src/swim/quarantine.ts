@@ -89,8 +89,8 @@ export class Quarantine {
   }
 
   /** A probe of ours ended. Whether the quarantine ends with it. */
-  handleProbe(atMs: number, how: ProbeEnd, target: MemberHandle = 0): boolean {
-    if (how === ProbeEnd.gone || (this.#isOn && this.#mayBeGone(target, how))) return false;
+  handleProbe(atMs: number, how: ProbeEnd, target: MemberHandle): boolean {
+    if (how === ProbeEnd.gone || (this.#isOn && this.#failsAgain(target, how))) return false;
     this.#noteDeafness(atMs, how === ProbeEnd.inconclusive);
     this.#answers = ((this.#answers << 1) | (how === ProbeEnd.direct ? 1 : 0)) & allAnswered;
     if (!this.#isOn) return false;
@@ -107,11 +107,14 @@ export class Quarantine {
    * Who did not answer the last time either says nothing of our links. Nobody tells one in quarantine who has died, and
    * it judges nobody, so that it probes a dead successor on the ring for ever.
    */
-  #mayBeGone(target: MemberHandle, how: ProbeEnd): boolean {
-    const isAgain = this.#unanswered.has(target);
-    if (how !== ProbeEnd.failed) this.#unanswered.delete(target);
-    else if (target !== 0) this.#unanswered.add(target);
-    return isAgain && how === ProbeEnd.failed;
+  #failsAgain(target: MemberHandle, how: ProbeEnd): boolean {
+    if (how !== ProbeEnd.failed) {
+      this.#unanswered.delete(target);
+      return false;
+    }
+    if (this.#unanswered.has(target)) return true;
+    this.#unanswered.add(target);
+    return false;
   }
 
   get #hasGoodLinks(): boolean {

@@ -146,9 +146,12 @@ describe("the checker of simulations", () => {
     expect(new Scene({}, { queue: queueRecords + 1 }).check(1).rules).toEqual(["bounds"]);
     expect(new Scene({}, { messages: queueRecords + 1 }).check(1).rules).toEqual(["bounds"]);
     expect(new Scene({}, { members: 10 }).check(1).rules).toEqual(["bounds"]);
-    // Two records, each 4 x 3 times, as messages in a small cluster, and at once to four ring successors.
-    expect(new Scene({}, { sent: 32 }).check(1).rules).toEqual([]);
-    expect(new Scene({}, { sent: 33 }).check(1).rules).toEqual(["budget"]);
+    // Two records, each 4 x ceil(log10(9 + 1)) times, and at once to four ring successors.
+    expect(new Scene({}, { sent: 16 }).check(1).rules).toEqual([]);
+    expect(new Scene({}, { sent: 17 }).check(1).rules).toEqual(["budget"]);
+    // Messages 4 x 3 times.
+    expect(new Scene({}, { sent: 32 }).tell("message").check(1).rules).toEqual([]);
+    expect(new Scene({}, { sent: 33 }).tell("message").check(1).rules).toEqual(["budget"]);
   });
 
   it("can see what is still held when nodes are closed", () => {

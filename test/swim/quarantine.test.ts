@@ -13,6 +13,8 @@ const second = 1000;
 class Scene {
   nowMs = 0;
   readonly quarantine: Quarantine;
+  /** Another one each time. */
+  #target = 1000;
 
   constructor({ members = 100, quarantineMs = 30 * second, probeIntervalMs = second } = {}) {
     const { directory } = new Recorder();
@@ -29,7 +31,7 @@ class Scene {
     let ended = 0;
     for (let i = 0; i < 2 * seconds; i++) {
       this.nowMs += second / 2;
-      if (this.quarantine.handleProbe(this.nowMs, how)) ended++;
+      if (this.quarantine.handleProbe(this.nowMs, how, this.#target++)) ended++;
     }
     return ended;
   }
@@ -199,11 +201,13 @@ describe("the end of a quarantine", () => {
 });
 
 describe("a node in quarantine", () => {
+  const names = Array.from({ length: 9 }, (_, i) => `m${i}`);
+
   /** Accused to its face by so many, while nothing answers its probes. */
-  function quarantined(options = {}): Stage {
-    const names = Array.from({ length: 9 }, (_, i) => `m${i}`);
+  function quarantined(options = {}, meanwhile: (stage: Stage) => void = () => {}): Stage {
     const stage = new Stage({ quarantineMs: 30 * second, ...options }).started().knows(...names);
-    for (let i = 0; i < 20; i++) stage.swim.quarantine.handleProbe(stage.nowMs, ProbeEnd.failed);
+    meanwhile(stage);
+    for (let i = 0; i < 20; i++) stage.swim.quarantine.handleProbe(stage.nowMs, ProbeEnd.failed, 1000 + i);
     for (const name of names.slice(0, 4)) stage.suspect("self", name, stage.swim.selfIncarnation);
     stage.forget();
     stage.suspect("self", "m4", stage.swim.selfIncarnation);
@@ -223,6 +227,16 @@ describe("a node in quarantine", () => {
     }
     return announced;
   }
+
+  it.each([
+    ["not", "refute as many accusations", () => ({}), false],
+    ["all the same", "have new metadata", (i: number) => ({ meta: Uint8Array.of(i) }), true],
+  ])("is what it becomes %s where others %s", (_how, _what, details, isOn) => {
+    const stage = quarantined({}, (one) => {
+      for (const name of names) for (let i = 2; i < 5; i++) one.alive(name, { incarnation: i, ...details(i) });
+    });
+    expect(stage.swim.quarantine.isOn).toBe(isOn);
+  });
 
   it("passes the last accusation on as a verdict instead of refuting it", () => {
     const stage = quarantined();
