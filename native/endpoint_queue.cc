@@ -47,7 +47,7 @@ Broadcast accusationOf(RecordClass kind, MemberHandle subject, MemberHandle from
 }  // namespace
 
 size_t Endpoint::maxMessageBytes() const {
-  return bodyBudget() - kEnvelopeWireBytes - messageWireBytes(0) - 4;
+  return bodyBudget() - kEnvelopeWireBytes - kMixedWireBytes - messageWireBytes(0) - 4;
 }
 
 // The queue holds a reference on both members until it lets the record go. One that was released

@@ -78,7 +78,8 @@ size_t Composer::fixedBytes() const {
 Bytes Composer::finish() { return build(); }
 
 Bytes Composer::finish(BroadcastQueue& queue, size_t budget, size_t& records) {
-  const size_t fixed = fixedBytes();
+  const bool isMixed = queue.membershipDepth() > 0 && queue.messageDepth() > 0;
+  const size_t fixed = fixedBytes() + (isMixed ? kMixedWireBytes : 0);
   return buildWith(fixed < budget ? queue.fill(budget - fixed) : queue.fill(0), budget, records);
 }
 
@@ -93,7 +94,8 @@ Bytes Composer::buildWith(std::span<const Broadcast* const> picks, size_t budget
     for (const Broadcast* record : picks.first(records)) add(*record);
     const Bytes body = build();
     if (body.size() <= budget || records == 0) return body;
-    // Rare: the tables came in more shapes than the envelope reckons with, each with its own vtable.
+    // Rare: more shapes of tables came together than was reckoned with (IPv6 among IPv4), each with
+    // its own vtable.
     records--;
     forgetRecords();
   }

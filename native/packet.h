@@ -44,6 +44,9 @@ constexpr size_t kAccusationWireBytes = sizeof(wire::Accusation);
 // What a body usually takes beside its records: root, Packet table with its vtable, vector headers,
 // and one vtable for each table type.
 constexpr size_t kEnvelopeWireBytes = 104;
+// And what it takes beyond that when it has messages and news of members: our messages and those of
+// others are tables of two shapes, alives with and without metadata or versions are of four.
+constexpr size_t kMixedWireBytes = 56;
 
 // Composes one body at a time.
 class Composer {

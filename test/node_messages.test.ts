@@ -287,7 +287,7 @@ describe("a message", () => {
     // More than the slab holds, so that every byte of it is written again.
     const [rounds, each] = [60, 300];
     for (let round = 1; round <= rounds; round++) {
-      for (let i = 0; i < each; i++) await a.send("b", new Uint8Array(1200).fill(0xee));
+      for (let i = 0; i < each; i++) await a.send("b", new Uint8Array(a.maxBroadcastBytes).fill(0xee));
       const count = 3 + round * each;
       await until(() => watch.of("message").length >= count - each / 2, `${count} messages`);
     }

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
+import { Random } from "../../src/random.js";
 import type { Endpoint } from "../../src/wire/addon.js";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
 import { RecordKind } from "../../src/wire/generated/wire/record-kind.js";
@@ -137,17 +138,55 @@ describe("gossip", () => {
     expect(relayed.sort()).toEqual(original.sort());
   });
 
-  it("keeps user messages from starving behind membership", () => {
+  it.each(["own", "relayed"])(
+    "sends all that it counts as sent, whatever comes together with messages, %s",
+    (whose) => {
+      const { a, b, fromA, toB } = setUp();
+      const random = new Random(7);
+      a.setClusterSize(100);
+      const accuser = hub.hub.find("a");
+      let sent = 0;
+      for (let round = 0; round < 2000; round++) {
+        const payload = new Uint8Array(8 + random.below(120));
+        if (whose === "own") a.queueMessage(accuser, round, 1, payload, 0);
+        else {
+          b.queueMessage(hub.hub.find("b"), round, 1, payload, 0);
+          b.gossip(toB);
+          for (const { bytes } of takeAll(hub.hub)) hub.hub.deliver(a.index, fromA, bytes, 1);
+          for (let left = hub.hub.poll(), at = hub.hub.readIndex(); left > 0; left--, at++) a.relay(at);
+          hub.hub.consume(hub.hub.poll());
+        }
+        const member = hub.hub.intern(`m${"x".repeat(random.below(9))}${random.below(60)}`);
+        const versions = random.below(2) === 0 ? -1 : 0x060504030201;
+        if (random.below(3) === 0) a.queueSuspect(member, accuser, round + 1, Evidence.timeout);
+        else a.queueAlive(member, toB, round + 1, new Uint8Array(5 * random.below(2)), versions);
+        if (round % 3 === 0) sent += a.gossip(toB);
+        takeAll(hub.hub);
+      }
+      expect(hub.counter(a, Counter.recordsSent)).toBe(sent);
+    },
+  );
+
+  // Until a message of so many bytes has had its 16 sends while there is always news of members.
+  function datagramsUntilSent(bytesOf: (most: number) => number): number {
     const { a, toB } = setUp();
     a.setClusterSize(2000);
     queueAlives(a, 2000);
-    a.queueMessage(hub.hub.find("a"), 1, 1, new Uint8Array(200), 0);
+    a.queueMessage(hub.hub.find("a"), 1, 1, new Uint8Array(bytesOf(a.maxMessageBytes())), 0);
     let datagrams = 0;
     while (a.messageDepth() > 0 && datagrams < 100) {
       a.gossip(toB);
       datagrams++;
     }
-    expect(datagrams).toBeLessThanOrEqual(16 * 2);
+    return datagrams;
+  }
+
+  it("keeps user messages from starving behind membership", () => {
+    expect(datagramsUntilSent(() => 200)).toBeLessThanOrEqual(16 * 2);
+  });
+
+  it("lets the largest user message out whenever its share adds up to it", () => {
+    expect(datagramsUntilSent((most) => most)).toBe(16 / 0.25);
   });
 
   it("refuses payloads that can never fit, and takes the largest that do", () => {
