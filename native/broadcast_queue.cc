@@ -14,8 +14,8 @@ constexpr size_t kKeptIndexBytes = 4096;
 // Spreads neighbouring handles or tokens. It is a bijection, so an equal hash means the same one.
 uint32_t hashOf(uint32_t key) { return key * 0x9e3779b1u; }
 
-// Up to so many members, each tick tells all the others.
-constexpr uint32_t kTold = 4;
+// What gossip misses of a message by chance, nobody repairs: it goes out as often as among 100
+// members at least. To send more among few costs little.
 constexpr uint64_t kFewestMessageDigits = 3;
 
 uint64_t digitsOf(uint32_t members) {
@@ -45,9 +45,8 @@ BroadcastQueue::~BroadcastQueue() {
 
 void BroadcastQueue::setClusterSize(uint32_t members) {
   const uint64_t digits = digitsOf(members);
-  const uint64_t fewest = members > kTold ? kFewestMessageDigits : 0;
   limit_ = transmitLimitFor(options_.retransmitMult, digits);
-  messageLimit_ = transmitLimitFor(options_.retransmitMult, std::max(digits, fewest));
+  messageLimit_ = transmitLimitFor(options_.retransmitMult, std::max(digits, kFewestMessageDigits));
 }
 
 bool BroadcastQueue::push(Broadcast record) {

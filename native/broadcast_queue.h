@@ -64,8 +64,7 @@ class BroadcastQueue {
   // Members known; the limit is retransmitMult x ceil(log10(n + 1)), at least 1 (M-130).
   void setClusterSize(uint32_t members);
   uint32_t transmitLimit() const { return limit_; }
-  // For messages from 5 members on that of 100 members at least: what gossip misses by chance,
-  // nobody repairs, and in a small cluster to send more costs little.
+  // For messages, that of 100 members at least.
   uint32_t messageLimit() const { return messageLimit_; }
 
   // False, and onFree called, when the record is larger than any datagram.

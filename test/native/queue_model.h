@@ -321,7 +321,7 @@ class QueueModelTest {
     uint32_t digits = 0;
     while (std::pow(10, digits) < members + 1.0) ++digits;
     model_.limit = std::max(1u, mult_ * digits);
-    model_.messageLimit = members > 4 ? std::max(3 * mult_, model_.limit) : model_.limit;
+    model_.messageLimit = std::max(3 * mult_, model_.limit);
     return queue_.transmitLimit() == model_.limit && queue_.messageLimit() == model_.messageLimit;
   }
 

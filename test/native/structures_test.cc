@@ -243,8 +243,8 @@ void testTransmitLimit() {
     queue.setClusterSize(members);
     CHECK(queue.transmitLimit() == limit);
   }
-  const std::pair<uint32_t, uint32_t> messageRows[] = {{0, 1},  {1, 4},   {4, 4},
-                                                       {5, 12}, {99, 12}, {1000, 16}};
+  const std::pair<uint32_t, uint32_t> messageRows[] = {{0, 12}, {1, 12}, {99, 12}, {100, 12},
+                                                       {1000, 16}, {9999, 16}, {10000, 20}};
   for (const auto& [members, limit] : messageRows) {
     queue.setClusterSize(members);
     CHECK(queue.messageLimit() == limit);
@@ -282,8 +282,9 @@ void testMessagesLeaveInTheirOrder() {
 
 void testReplaceAndReport() {
   int freed = 0;
-  BroadcastQueue queue({.queueRecords = 3, .onFree = [&](const Broadcast&) { ++freed; }});
-  queue.setClusterSize(0);
+  BroadcastQueue queue({.retransmitMult = 0,  // sends all once
+                        .queueRecords = 3,
+                        .onFree = [&](const Broadcast&) { ++freed; }});
   queue.push(record(RecordClass::alive, 1, 60, 11));
   queue.push(record(RecordClass::death, 1, 24, 12));
   CHECK(queue.membershipDepth() == 1 && queue.find(1)->kind == RecordClass::death);
