@@ -1,8 +1,8 @@
 import type { MemberHandle } from "../wire/addon.js";
 
-/** Of one origin so many starts have a window: copies of what the last one sent may still be on their way. */
+/** So many starts of one origin have a window: copies of what the last one sent may still be on their way. */
 const startsWithWindow = 2;
-/** Of so many more the highest counter is kept, in all: their copies must not count as new. */
+/** And of so many starts that had one, the highest counter is kept: their copies must not count as new. */
 const startsEnded = 8;
 
 interface Window {
@@ -14,11 +14,8 @@ interface Window {
 interface Starts {
   /** The starts that have a window, the one heard last at the end. */
   readonly open: number[];
-  /** Start and highest counter of those that had one, in pairs; the next pair is overwritten. */
-  readonly ended: Uint32Array;
-  /** Numbers in `ended`. */
-  used: number;
-  next: number;
+  /** Start and highest counter of those that had one, in pairs, the one that ended last at the end. */
+  readonly ended: number[];
 }
 
 /**
@@ -101,18 +98,16 @@ export class OnceFilter {
     this.#windows.delete(key);
     starts.open.splice(starts.open.indexOf(boot), 1);
     const known = placeOf(starts, boot);
-    const place = known < 0 ? starts.next : known;
-    starts.ended.set([boot, high], place);
-    if (known >= 0) return;
-    starts.next = (starts.next + 2) % starts.ended.length;
-    starts.used = Math.min(starts.used + 2, starts.ended.length);
+    if (known >= 0) starts.ended.splice(known, 2);
+    else if (starts.ended.length >= 2 * startsEnded) starts.ended.splice(0, 2);
+    starts.ended.push(boot, high);
   }
 
   #startsOf(origin: MemberHandle): Starts {
     const known = this.#origins.get(origin);
     if (known !== undefined) return known;
     if (this.#origins.size >= 16 * this.#maxWindows) this.#forgetOne();
-    const starts = { open: [], ended: new Uint32Array(2 * startsEnded), used: 0, next: 0 };
+    const starts = { open: [], ended: [] };
     this.#origins.set(origin, starts);
     return starts;
   }
@@ -126,8 +121,8 @@ export class OnceFilter {
 }
 
 /** Where a start is in `ended`; -1 when it is not. */
-function placeOf({ ended, used }: Starts, boot: number): number {
-  for (let place = 0; place < used; place += 2) if (ended[place] === boot) return place;
+function placeOf({ ended }: Starts, boot: number): number {
+  for (let place = 0; place < ended.length; place += 2) if (ended[place] === boot) return place;
   return -1;
 }
 

@@ -4,8 +4,8 @@ import { BroadcastEnd } from "../wire/generated/wire/broadcast-end.js";
 import type { RingReader } from "../wire/receive.js";
 import { OnceFilter } from "./once.js";
 
-/** Broadcast origins whose counters are remembered at once. */
-const mostOrigins = 4096;
+/** Starts of origins whose broadcasts are told apart at once. */
+const mostWindows = 4096;
 
 /** Members that may pass a broadcast on one after the other, beyond the base 2 logarithm of the cluster's size. */
 const spareHops = 4;
@@ -39,7 +39,7 @@ export class Payloads {
   constructor(endpoint: PayloadQueue, self: MemberHandle, boot: number, queueRecords: number, liveCount: () => number) {
     this.#endpoint = endpoint;
     this.#liveCount = liveCount;
-    this.#once = new OnceFilter(mostOrigins, queueRecords);
+    this.#once = new OnceFilter(mostWindows, queueRecords);
     this.#self = self;
     this.#boot = boot;
   }

@@ -83,6 +83,33 @@ describe("the once filter", () => {
     );
   });
 
+  it("accepts a copy again only after ten other starts of its origin", () => {
+    const copy = fc.record({ boot: fc.integer({ min: 1, max: 14 }), counter: fc.nat(4) });
+    fc.assert(
+      fc.property(fc.array(copy, { maxLength: 200 }), (copies) => {
+        const filter = new OnceFilter(64, window);
+        const others = new Map<string, Set<number>>();
+        for (const { boot, counter } of copies) {
+          if (!filter.accept(1, boot, counter)) continue;
+          const since = others.get(`${boot}/${counter}`);
+          if (since !== undefined) expect(since.size).toBeGreaterThanOrEqual(10);
+          for (const [copy, boots] of others) if (!copy.startsWith(`${boot}/`)) boots.add(boot);
+          others.set(`${boot}/${counter}`, new Set());
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it("remembers longest the start that ended last, even when it had ended before", () => {
+    const filter = new OnceFilter(64, window);
+    filter.accept(1, 100, 0);
+    for (let boot = 1; boot <= 8; boot++) filter.accept(1, boot, 0);
+    expect([filter.accept(1, 100, 1), filter.accept(1, 8, 1)]).toEqual([true, true]);
+    for (const boot of [9, 10]) filter.accept(1, boot, 0);
+    expect(filter.accept(1, 100, 1)).toBe(false);
+  });
+
   it("goes on with a start that lost its window where it had come to", () => {
     const filter = new OnceFilter(64, window);
     for (const counter of [0, 2]) filter.accept(1, 5, counter);
