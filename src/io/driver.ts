@@ -165,14 +165,14 @@ export class Driver {
   }
 
   #armTimer(nowMs: number): void {
-    const earliestMs = this.#deadlines.earliestMs();
+    const atMs = onGrid(this.#deadlines.earliestMs(), this.#deadlines.size);
     // A timer that goes off too early costs less than moving it at every turn.
-    if (this.#timer !== null && earliestMs >= this.#timerAtMs) return;
+    if (this.#timer !== null && atMs >= this.#timerAtMs) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#timerAtMs = onGrid(earliestMs, this.#deadlines.size);
-    if (earliestMs === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(() => this.#handleTimer(), Math.max(0, Math.ceil(this.#timerAtMs - nowMs)));
+    this.#timerAtMs = atMs;
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(() => this.#handleTimer(), Math.max(0, Math.ceil(atMs - nowMs)));
   }
 
   #handleTimer(): void {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { makeKeyring } from "../../src/io/native.js";
 import { DriverBench, type ScriptedHost } from "../support/hosted.js";
 import { Counter } from "../support/hub.js";
@@ -39,6 +39,21 @@ describe("a turn of the driver", () => {
     expect(timers() - before).toBe(1);
     await until(() => hosts.every((host) => host.of("advance").length === 1), "all turns");
     expect(timers() - before).toBeLessThanOrEqual(1);
+  });
+
+  it("moves its timer only for what is due before it goes off", () => {
+    const hosts = bench.open(50);
+    const dueMs = nowMs() + 60_000;
+    for (const host of hosts) dueOnce(host, dueMs);
+    const armed = vi.spyOn(globalThis, "setTimeout");
+    try {
+      for (const host of hosts) touch(host);
+      expect(armed).not.toHaveBeenCalled();
+      dueOnce(hosts[9] as ScriptedHost, dueMs - 50);
+      expect(armed).toHaveBeenCalledOnce();
+    } finally {
+      armed.mockRestore();
+    }
   });
 
   it("asks a core to which nothing came but its time for its next deadline once", async () => {
