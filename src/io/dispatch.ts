@@ -40,8 +40,8 @@ export class Dispatcher {
         return false;
       }
     }
-    if (kind !== RecordKind.refused) swim.handleHeard(reader.receivedAtMs);
-    if (kind === RecordKind.ping) return this.#handlePing(swim, reader);
+    const wasDeaf = kind !== RecordKind.refused && swim.handleHeard(reader.receivedAtMs);
+    if (kind === RecordKind.ping) return this.#handlePing(swim, reader) || wasDeaf;
     this.#handle(node, reader, kind);
     return true;
   }

@@ -321,8 +321,8 @@ export class Simulation {
     if (receiver.isClosed) return;
     const { host } = receiver;
     if (host.isRunning) {
-      this.#handle(receiver, source, bytes, this.#nowMs, true);
-      return this.#reschedule(receiver);
+      if (this.#handle(receiver, source, bytes, this.#nowMs, true)) this.#reschedule(receiver);
+      return;
     }
     const stalledMs = this.#nowMs - host.stalledSinceMs;
     const mayAnswer = host.state === "scriptStalled" && stalledMs < receiver.config.stallToleranceMs;
@@ -331,20 +331,23 @@ export class Simulation {
     this.#send();
   }
 
-  #handle(receiver: SimNode, source: AddressHandle, bytes: Uint8Array, atMs: number, answers: boolean): void {
+  /** False when it moves no deadline. */
+  #handle(receiver: SimNode, source: AddressHandle, bytes: Uint8Array, atMs: number, answers: boolean): boolean {
     const { hub } = this.#memory;
+    let isTouched = false;
     hub.deliver(receiver.endpoint.index, source, bytes, receiver.host.localMs(atMs), answers);
     const count = hub.poll();
     const first = hub.readIndex();
     this.#speaker = source;
     for (let i = 0; i < count; i++) {
       this.#reader.select(first + i);
-      this.#dispatcher.dispatch(receiver, this.#reader);
+      if (this.#dispatcher.dispatch(receiver, this.#reader)) isTouched = true;
     }
     hub.consume(count);
     this.#speaker = 0;
-    receiver.swim.flush(receiver.host.localMs(this.#nowMs));
+    if (isTouched) receiver.swim.flush(receiver.host.localMs(this.#nowMs));
     this.#send();
+    return isTouched;
   }
 
   /** Everything that came is handled with the time it came at, and only then do verdicts fall (ARCHITECTURE 5.1). */

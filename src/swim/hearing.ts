@@ -27,13 +27,15 @@ export class Hearing {
     if (nowMs < this.#unheardSinceMs) this.#unheardSinceMs = nowMs;
   }
 
-  /** An authenticated datagram of another member arrived at `atMs`. */
-  noteHeard(atMs: number): void {
-    if (atMs <= this.#lastHeardMs) return;
+  /** An authenticated datagram of another member arrived at `atMs`. True when it sets clocks going that stood still. */
+  noteHeard(atMs: number): boolean {
+    if (atMs <= this.#lastHeardMs) return false;
     this.#lastHeardMs = atMs;
-    if (atMs < this.#unheardSinceMs) return;
-    this.#frozenMs += this.#stoodStillMs(atMs);
+    if (atMs < this.#unheardSinceMs) return false;
+    const stoodStillMs = this.#stoodStillMs(atMs);
+    this.#frozenMs += stoodStillMs;
     this.#unheardSinceMs = Number.POSITIVE_INFINITY;
+    return stoodStillMs > 0;
   }
 
   isDeaf(nowMs: number): boolean {

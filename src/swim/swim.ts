@@ -221,9 +221,9 @@ export class Swim {
 
   // --- what arrived
 
-  /** Any authenticated datagram of another member. */
-  handleHeard(atMs: number): void {
-    this.#hearing.noteHeard(atMs);
+  /** Any authenticated datagram of another member. True when it moves deadlines: until then the member was deaf. */
+  handleHeard(atMs: number): boolean {
+    return this.#hearing.noteHeard(atMs);
   }
 
   handlePing(_nowMs: number, _from: MemberHandle, source: AddressHandle, seq: number, answered: boolean): void {

@@ -176,11 +176,12 @@ describe("dispatching", () => {
   });
 
   it.each([
-    ["that is answered and knows what we know", 5000, 7, 7, false],
-    ["that is answered and tells no digest", 5000, 0, 7, false],
-    ["that is answered and knows something else", 5000, 8, 7, true],
-    ["that we have to answer", 0, 7, 7, true],
-  ])("asks for a turn for a ping %s: %#", (_, stallToleranceMs, theirs, ours, isTurn) => {
+    ["that is answered and knows what we know", 5000, 7, 7, false, false],
+    ["that is answered and tells no digest", 5000, 0, 7, false, false],
+    ["that is answered and knows something else", 5000, 8, 7, false, true],
+    ["that we have to answer", 0, 7, 7, false, true],
+    ["that ends our deafness", 5000, 7, 7, true, true],
+  ])("asks for a turn for a ping %s: %#", (_, stallToleranceMs, theirs, ours, wasDeaf, isTurn) => {
     const c = open("c", stallToleranceMs);
     a.setDigest(theirs, 0);
     a.ping(toB, memory.hub.find("c"), 1);
@@ -190,7 +191,7 @@ describe("dispatching", () => {
       compared.push(low);
       return low === ours;
     };
-    expect(dispatchAll({ handleDigest, handlePing: () => {} })).toEqual([isTurn]);
+    expect(dispatchAll({ handleDigest, handlePing: () => {}, handleHeard: () => wasDeaf })).toEqual([isTurn]);
     expect(compared).toEqual(theirs === 0 ? [] : [theirs]);
   });
 

@@ -19,6 +19,15 @@ describe("deafness (ARCHITECTURE 5.2)", () => {
     expect([hearing.isDeaf(60_999), hearing.isDeaf(61_000)]).toEqual([true, false]);
   });
 
+  it("is told of when its end sets clocks going again", () => {
+    const hearing = new Hearing(60_000, 500);
+    expect(hearing.noteHeard(900)).toBe(false);
+    hearing.notePing(1000);
+    expect([hearing.noteHeard(1500), hearing.noteHeard(1600)]).toEqual([false, false]);
+    hearing.notePing(2000);
+    expect([hearing.noteHeard(2501), hearing.noteHeard(2502)]).toEqual([true, false]);
+  });
+
   it("is not ended by what arrived before the ping left", () => {
     const hearing = new Hearing(60_000, 0);
     hearing.notePing(1000);
