@@ -72,6 +72,7 @@ export class OnceFilter {
     const ended = placeOf(starts, boot);
     const high = ended < 0 ? null : (starts.ended[ended + 1] as number);
     if (high !== null && ((counter - high) | 0) <= 0) return null;
+    if (ended >= 0) starts.ended.splice(ended, 2);
     return this.#open(origin, boot, starts, high, counter);
   }
 
@@ -97,9 +98,7 @@ export class OnceFilter {
     const { high } = this.#windows.get(key) as Window;
     this.#windows.delete(key);
     starts.open.splice(starts.open.indexOf(boot), 1);
-    const known = placeOf(starts, boot);
-    if (known >= 0) starts.ended.splice(known, 2);
-    else if (starts.ended.length >= 2 * startsEnded) starts.ended.splice(0, 2);
+    if (starts.ended.length >= 2 * startsEnded) starts.ended.splice(0, 2);
     starts.ended.push(boot, high);
   }
 

@@ -83,21 +83,21 @@ describe("the once filter", () => {
     );
   });
 
-  it("accepts a copy again only after ten other starts of its origin", () => {
-    const copy = fc.record({ boot: fc.integer({ min: 1, max: 14 }), counter: fc.nat(4) });
+  it("accepts a copy again only after nine other starts of its origin", () => {
+    const copy = fc.record({ boot: fc.integer({ min: 1, max: 13 }), counter: fc.nat(40) });
     fc.assert(
-      fc.property(fc.array(copy, { maxLength: 200 }), (copies) => {
+      fc.property(fc.array(copy, { minLength: 100, maxLength: 400, size: "max" }), (copies) => {
         const filter = new OnceFilter(64, window);
         const others = new Map<string, Set<number>>();
         for (const { boot, counter } of copies) {
           if (!filter.accept(1, boot, counter)) continue;
           const since = others.get(`${boot}/${counter}`);
-          if (since !== undefined) expect(since.size).toBeGreaterThanOrEqual(10);
+          if (since !== undefined) expect(since.size).toBeGreaterThanOrEqual(9);
           for (const [copy, boots] of others) if (!copy.startsWith(`${boot}/`)) boots.add(boot);
           others.set(`${boot}/${counter}`, new Set());
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 200 },
     );
   });
 
