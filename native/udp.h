@@ -1,5 +1,6 @@
 // What the I/O thread needs from the operating system. Two implementations keep this contract:
-// udp_linux.cc (epoll, recvmmsg, sendmmsg, error queue) and udp_posix.cc (poll, recvmsg, sendmsg).
+// udp_linux.cc with udp_linux_send.cc (epoll, recvmmsg, sendmmsg, UDP_SEGMENT, UDP_GRO, error
+// queue) and udp_posix.cc (poll, recvmsg, sendmsg).
 #pragma once
 
 #include <memory>

@@ -24,7 +24,8 @@ constexpr uint64_t kWakeToken = ~uint64_t{0};
 constexpr int kUdpGro = 104;  // UDP_GRO, which older headers lack
 // No message is longer, however many datagrams the kernel has joined in it.
 constexpr size_t kMostMessageBytes = 65535;
-// Messages for one call when they hold many datagrams each.
+// Messages for one call, each of which may hold many datagrams: 64 where the kernel joins them. One
+// socket's turn thus ends with fewer than kBatch + 64 x kJoinedBatch datagrams.
 constexpr size_t kJoinedBatch = kBatch / 8;
 
 double realtimeMs() {
@@ -99,8 +100,7 @@ class LinuxBackend final : public UdpBackend {
     const OpenedSocket opened = openDatagramSocket(bind);
     if (opened.fd < 0) return opened;
     enable(opened.fd, SOL_SOCKET, SO_TIMESTAMPNS);
-    // Only where no message that was joined from sound datagrams can be too long for a slot.
-    if (slotBytes_ >= kMostMessageBytes) enable(opened.fd, IPPROTO_UDP, kUdpGro);
+    if (joins()) enable(opened.fd, IPPROTO_UDP, kUdpGro);
     // Both for IPv6: a socket for both families has IPv4 errors as well.
     enable(opened.fd, SOL_IP, IP_RECVERR);
     if (!bind.isV4()) enable(opened.fd, SOL_IPV6, IPV6_RECVERR);
@@ -146,17 +146,12 @@ class LinuxBackend final : public UdpBackend {
       incoming_[i].msg_hdr.msg_namelen = sizeof sources_[i];
       incoming_[i].msg_hdr.msg_controllen = kControlBytes;
     }
-    // Fewer while they are joined, so that one socket's turn stays short.
-    const size_t most = received_.size() > kBatch ? kJoinedBatch : kBatch;
-    int count = 0;
-    do {
-      count = recvmmsg(fd, incoming_, static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
-    } while (count < 0 && (errno == EINTR || errno == ECONNREFUSED));
-    lastReceived_ = count > 0 ? static_cast<size_t>(count) : 0;
-    const double nowMs = lastReceived_ > 0 ? realtimeMs() : 0;
+    lastReceived_ = 0;
     received_.clear();
-    for (size_t i = 0; i < lastReceived_; i++) split(i, nowMs);
-    return {received_, lastReceived_ < most};
+    const size_t most = joins() ? kJoinedBatch : kBatch;
+    size_t count = most;
+    while (count == most && received_.size() < kBatch) count = receiveSome(fd, most);
+    return {received_, count < most};
   }
 
   SendResult send(int fd, std::span<const OutgoingDatagram> datagrams) override {
@@ -199,6 +194,22 @@ class LinuxBackend final : public UdpBackend {
     header.msg_iovlen = 1;
     header.msg_control = controls_[i];
     header.msg_controllen = kControlBytes;
+  }
+
+  // Only where no message that was joined from sound datagrams can be too long for a slot.
+  bool joins() const { return slotBytes_ >= kMostMessageBytes; }
+
+  // Appends the datagrams of at most so many messages, and returns how many messages there were.
+  size_t receiveSome(int fd, size_t most) {
+    mmsghdr* const first = incoming_ + lastReceived_;
+    int count = 0;
+    do {
+      count = recvmmsg(fd, first, static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
+    } while (count < 0 && (errno == EINTR || errno == ECONNREFUSED));
+    if (count <= 0) return 0;
+    const double nowMs = realtimeMs();
+    for (int i = 0; i < count; i++) split(lastReceived_++, nowMs);
+    return static_cast<size_t>(count);
   }
 
   // Appends the datagrams of one message.
