@@ -15,8 +15,8 @@ const floodPerNode = 1;
 const floodBytes = 1000;
 /** Waiting at most anywhere when the flood counts as over: the usual traffic goes on. */
 const floodRest = 20;
-/** Broadcasts that are told apart: two a second for nine hours. */
-const mostNews = 2 ** 16;
+/** A copy is noticed when fewer broadcasts came after the first: half an hour of them. */
+const newsRemembered = 4096;
 const floodLimitMs = 300_000;
 
 /** How often what happened. */
@@ -135,13 +135,12 @@ export class Life {
   }
 
   #listen({ node }: Seat): void {
-    const got = new Uint8Array(mostNews / 8);
+    const got = new Uint32Array(newsRemembered);
     node.on("message", ({ direct, payload }) => {
       if (direct || payload.length !== payloadBytes) return;
-      const news = new DataView(payload.buffer, payload.byteOffset).getUint32(0) % mostNews;
-      const bit = 1 << (news & 7);
-      if (((got[news >> 3] as number) & bit) !== 0) this.deeds.copies++;
-      got[news >> 3] = (got[news >> 3] as number) | bit;
+      const news = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+      if (got[news % newsRemembered] === news) this.deeds.copies++;
+      got[news % newsRemembered] = news;
     });
   }
 
@@ -159,7 +158,7 @@ export class Life {
       sent.catch(() => this.deeds.lostLetters++);
     }
     if (this.#ticks % ticksPerNews !== 0) return;
-    new DataView(this.#payload.buffer).setUint32(0, this.deeds.broadcasts++);
+    new DataView(this.#payload.buffer).setUint32(0, ++this.deeds.broadcasts);
     from.node.broadcast(this.#payload);
     to.node.updateMeta(`update ${this.deeds.updates++}`);
   }
