@@ -23,8 +23,6 @@ const lastsMs = {
   quick: [secondMs, minuteMs, 10 * minuteMs],
   full: [secondMs, 10 * secondMs, minuteMs, 10 * minuteMs, hourMs / 2, hourMs, 10 * hourMs],
 };
-/** A larger cluster is cut for at most half an hour: ten hours take more than an hour of a core. */
-const longestMs = (nodes: number): number => (nodes > 100 ? hourMs / 2 : 10 * hourMs);
 /** What memberlist's rules do not heal after a minute they do not heal after hours: the longest are ours alone. */
 const rivalsMs = (nodes: number): number => (nodes > 100 ? minuteMs : hourMs / 2);
 
@@ -32,19 +30,17 @@ function cells(scale: Scale): Cell[] {
   const counts = nodesOf(scale, { tiny: [10], quick: [50], full: [100, 1000] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 2, full: 3 });
   return counts.flatMap((nodes) =>
-    lastsMs[scale.size]
-      .filter((ms) => ms <= longestMs(nodes))
-      .flatMap((ms) =>
-        (ms > rivalsMs(nodes) ? [tattler] : rivals).flatMap((setup) =>
-          seeds.slice(0, ms > 10 * minuteMs || nodes > 100 ? 1 : seeds.length).map((seed) => ({
-            table: "partitions",
-            row: `${nodes} members, cut for ${durationOf(ms)}, ${setup.name}`,
-            setup,
-            seed,
-            run: () => cut(setup, nodes, ms, seed),
-          })),
-        ),
+    lastsMs[scale.size].flatMap((ms) =>
+      (ms > rivalsMs(nodes) ? [tattler] : rivals).flatMap((setup) =>
+        seeds.slice(0, ms > 10 * minuteMs || nodes > 100 ? 1 : seeds.length).map((seed) => ({
+          table: "partitions",
+          row: `${nodes} members, cut for ${durationOf(ms)}, ${setup.name}`,
+          setup,
+          seed,
+          run: () => cut(setup, nodes, ms, seed),
+        })),
       ),
+    ),
   );
 }
 
