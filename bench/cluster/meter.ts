@@ -13,13 +13,14 @@ export interface Metered {
   readonly loopDelayMs: Spread;
 }
 
-const loopResolutionMs = 10;
+/** Seldom enough that the looking itself costs nothing beside an idle cluster. */
+const loopResolutionMs = 100;
 
 /** Starts at once. The CPU is that of the whole process: JavaScript, I/O thread and kernel. */
 export class Meter {
   readonly #cluster: Cluster;
-  readonly #beganMs = performance.now();
-  readonly #cpu = process.cpuUsage();
+  readonly #beganMs: number;
+  readonly #cpu: NodeJS.CpuUsage;
   readonly #loop: IntervalHistogram;
   readonly #traffic: Traffic;
 
@@ -28,6 +29,8 @@ export class Meter {
     this.#traffic = cluster.traffic();
     this.#loop = monitorEventLoopDelay({ resolution: loopResolutionMs });
     this.#loop.enable();
+    this.#beganMs = performance.now();
+    this.#cpu = process.cpuUsage();
   }
 
   stop(): Metered {
