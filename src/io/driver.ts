@@ -155,9 +155,8 @@ export class Driver {
       node.isTouched = false;
       if (node.isScheduled || this.#nodes[node.endpoint.index] !== node) continue;
       node.swim.flush(nowMs);
-      const nextMs = Math.max(node.swim.nextDeadline(nowMs), nowMs);
-      // Later is no hurry: the node then has nothing to do at the old time and moves on by itself.
-      if (nextMs < node.deadlineMs) this.#deadlines.set(node, nextMs);
+      // Later as well: most verdicts that were due are not once the ack has come.
+      this.#deadlines.set(node, Math.max(node.swim.nextDeadline(nowMs), nowMs));
     }
     this.hub.flush();
     this.#armTimer(nowMs);
