@@ -1,4 +1,4 @@
-const gridMsPerItem = 1 / 16;
+const gridMsPerItem = 1 / 5;
 const widestGridMs = 20;
 
 /** What is scheduled: one slot each in the heap. */
@@ -82,7 +82,7 @@ export class DeadlineHeap<T extends Scheduled> {
 
 /**
  * When the timer for a deadline goes off: of many nodes in one process those whose ticks are near each other share a
- * turn, a system call and the wake-ups of both threads. Of up to 16 none waits longer than for a whole millisecond.
+ * turn, a system call and the wake-ups of both threads. Of up to five none waits longer than for a whole millisecond.
  */
 export function onGrid(deadlineMs: number, items: number): number {
   const gridMs = Math.max(1, Math.min(widestGridMs, Math.ceil(items * gridMsPerItem)));
