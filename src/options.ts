@@ -121,7 +121,10 @@ export interface GossipOptions {
   readonly refusedConfirmations?: number;
   /** Bound of the health score plus 1; time-outs grow up to this factor. Range 1 to 64. Default 8. */
   readonly awarenessMaxMultiplier?: number;
-  /** Time between full state syncs, longer from 33 members on. 0: none. Default 30,000 (wan 60,000, local 15,000). */
+  /**
+   * Time between full state syncs, longer from 33 members on. While all members say that they have one view, and the
+   * application has no state to trade, three of four are left out. 0: none. Default 30,000 (wan 60,000, local 15,000).
+   */
   readonly pushPullIntervalMs?: number;
   /**
    * How long a dead member is tried again now and then, so that the sides of a partition find each other; 4,096 are

@@ -79,7 +79,7 @@ class StaleReceiver {
     hub.takeOutgoing(into, info);
     this.#body = into.slice(layout.headerBytes, (info[2] as number) - 4);
     const nothing = (): void => {};
-    const streams = { sync: nothing, reconcile: nothing, ping: nothing };
+    const streams = { sync: nothing, reconcile: nothing, ping: nothing, carriesState: () => false };
     const effects: Effects = { datagrams: endpoint, broadcasts: endpoint, directory: hub, streams, notify: nothing };
     const identity = {
       handle: hub.find("receiver"),

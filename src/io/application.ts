@@ -89,6 +89,11 @@ export class Application {
     return this.#parts.delegates.allowMerge !== undefined;
   }
 
+  get hasState(): boolean {
+    const { localState, mergeRemoteState } = this.#parts.delegates;
+    return localState !== undefined || mergeRemoteState !== undefined;
+  }
+
   /** What the delegate gives; nothing, and a report, when it is no state that a sync can carry. */
   localState(join: boolean): Uint8Array {
     const { delegates, config } = this.#parts;

@@ -150,6 +150,7 @@ export class Host implements Hosted {
         sync: (to) => this.#syncLater(to),
         reconcile: (to) => this.#reconcileLater(to),
         ping: (to, target, seq, timeoutMs) => this.#streamPingLater(to, target, seq, timeoutMs),
+        carriesState: () => this.application.hasState,
       },
       mayBeCalled: (name) => isFitName(name, config.validateNames),
       mayBeAt: (ip) => allow === null || allow.allows(ip),

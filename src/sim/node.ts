@@ -103,6 +103,7 @@ export class SimNode implements Receiver, Scheduled {
       reconcile: (to: AddressHandle) => world.reconcile(to),
       ping: (to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number) =>
         world.ping(to, directory.nameOf(target), seq, timeoutMs),
+      carriesState: () => this.application.hasState,
     };
     this.#events = new EventHub((event, error) => this.#report(error, event !== "error"));
     this.application = this.#makeApplication(parts.delegates);

@@ -90,6 +90,8 @@ export interface Streams {
   reconcile(to: AddressHandle, member: MemberHandle): void;
   /** The TCP fallback ping; silence is the only sign of failure. */
   ping(to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number): void;
+  /** Whether the application has a state of its own, which only syncs carry. */
+  carriesState(): boolean;
 }
 
 /** Names and addresses as integers; every reference taken is given back. */

@@ -13,6 +13,12 @@ export function syncScale(members: number): number {
 
 const never = Number.POSITIVE_INFINITY;
 
+/**
+ * While all views are one, one in so many syncs takes place: all it could repair is what is known of the gone, which
+ * digests leave out.
+ */
+const syncsInOne = 4;
+
 /** The periodic trade of whole states with a random member (M-150). */
 export class PushPull {
   readonly #intervalMs: number;
@@ -22,10 +28,16 @@ export class PushPull {
   #fromMs = 0;
   #atMs = never;
   #scale = 1;
+  #leftOut = 0;
+  readonly #isAgreed: () => boolean;
 
-  /** @param intervalMs 0: never. */
-  constructor(intervalMs: number, self: MemberHandle, roster: Roster, streams: Streams) {
+  /**
+   * @param intervalMs 0: never.
+   * @param isAgreed whether others have the view that we have.
+   */
+  constructor(intervalMs: number, self: MemberHandle, roster: Roster, streams: Streams, isAgreed: () => boolean) {
     this.#intervalMs = intervalMs;
+    this.#isAgreed = isAgreed;
     this.#self = self;
     this.#roster = roster;
     this.#streams = streams;
@@ -50,10 +62,16 @@ export class PushPull {
     // The cluster has grown since this was scheduled: without this all who joined together would sync together.
     if (scale > this.#scale) return this.#schedule(this.#fromMs, ((nowMs - this.#fromMs) * scale) / this.#scale, scale);
     this.#schedule(nowMs, this.#intervalMs * scale, scale);
+    if (this.#mayBeLeftOut()) return;
+    this.#leftOut = 0;
     const isPeer = (member: MemberHandle): boolean =>
       member !== this.#self && this.#roster.stateOf(member) === MemberState.alive;
     const [peer] = this.#roster.sample(1, isPeer);
     if (peer !== undefined) this.#streams.sync(this.#roster.addressOf(peer), peer);
+  }
+
+  #mayBeLeftOut(): boolean {
+    return this.#isAgreed() && !this.#streams.carriesState() && ++this.#leftOut < syncsInOne;
   }
 
   #schedule(fromMs: number, afterMs: number, scale: number): void {

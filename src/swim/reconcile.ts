@@ -38,6 +38,7 @@ export class Reconciler {
   readonly #parts: ReconcileParts;
   #differences = 0;
   #hasAgreed = false;
+  #isAgreed = false;
   /** Who has agreed since our view last changed. */
   readonly #agreed = new Set<MemberHandle>();
   #startedAtMs = Number.NEGATIVE_INFINITY;
@@ -59,6 +60,7 @@ export class Reconciler {
     this.#noteChange(nowMs);
     if (digest.equals(low, high)) return this.#handleAgreement(from);
     this.#differences++;
+    this.#isAgreed = false;
     if (
       this.#differences < (this.#hasAgreed ? differencesInARow : 1) ||
       nowMs < this.#startedAtMs + this.#pauseMs(nowMs)
@@ -68,6 +70,11 @@ export class Reconciler {
     this.#startedAtMs = nowMs;
     this.started++;
     streams.reconcile(roster.addressOf(from), from);
+  }
+
+  /** Whether our view as it is now is everybody's, as far as others have said, of whom the last one agreed. */
+  get isAgreed(): boolean {
+    return this.#isAgreed && this.#parts.digest.equals(this.#low, this.#high);
   }
 
   /** A gossip tick ran so late. */
@@ -81,6 +88,7 @@ export class Reconciler {
     this.#agreed.add(from);
     if (this.#agreed.size <= Math.min(twins, this.#parts.roster.liveCount - 2)) return;
     this.#hasAgreed = true;
+    this.#isAgreed = true;
     this.#agreed.clear();
   }
 
@@ -90,6 +98,7 @@ export class Reconciler {
     if (digest.equals(this.#low, this.#high)) return;
     [this.#low, this.#high] = [digest.low, digest.high];
     this.#changedAtMs = nowMs;
+    this.#isAgreed = false;
     this.#agreed.clear();
   }
 

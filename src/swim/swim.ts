@@ -132,7 +132,8 @@ export class Swim {
     this.#prober = new Prober(config, looks, rings);
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
     this.sync = new Sync(self.handle, roster, membership, directory, (member) => this.#askToRefute(member));
-    this.#pushPull = new PushPull(config.pushPullIntervalMs, self.handle, roster, streams);
+    const isAgreed = (): boolean => !quarantine.isOn && this.#reconciler.isAgreed;
+    this.#pushPull = new PushPull(config.pushPullIntervalMs, self.handle, roster, streams, isAgreed);
     const views = { self: self.handle, digest: this.#digest, roster, streams, datagrams: effects.datagrams };
     this.#catchUp = new CatchUp(config.digestSyncIntervalMs > 0, views);
     this.#reconciler = new Reconciler(config.digestSyncIntervalMs, config.gossipIntervalMs, views);

@@ -311,7 +311,9 @@ describe("a run with delegates", () => {
   });
 
   it("is the run without them, as long as they agree to everything", () => {
-    const agreeing = { allowAlive: () => true, allowTcpPing: () => true, localState: () => bytes("x") };
+    const agreeing = { allowAlive: () => true, allowTcpPing: () => true };
     expect(life(3, () => agreeing)[0]).toBe(life(3, () => ({}))[0]);
+    const trading = { localState: () => bytes("x"), mergeRemoteState: () => {} };
+    expect(life(3, () => ({ ...agreeing, ...trading }))[0]).toBe(life(3, () => trading)[0]);
   });
 });

@@ -31,7 +31,7 @@ describe("the swarm scenario", () => {
   });
 
   it("is the run that is written down here, on every Node and machine", () => {
-    expect(runSwarm(5, 6).traceHash).toBe("7375a809ffb1d90b");
+    expect(runSwarm(5, 6).traceHash).toBe("9829927046cc0deb");
   });
 
   it("partitions into 2 to 5 parts", () => {

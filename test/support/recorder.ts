@@ -204,8 +204,10 @@ export class Recorder implements Effects {
     reconcile: (to, member) => void this.#send(to, { verb: "reconcile", to, member }),
     sync: (to, member) => void this.#send(to, { verb: "sync", to, member }),
     ping: (to, target, seq, timeoutMs) => void this.#send(to, { verb: "streamPing", to, target, seq, timeoutMs }),
+    carriesState: () => this.carriesState,
   };
 
+  carriesState = false;
   mayBeCalled: (name: string) => boolean = () => true;
 
   notify(event: MemberEvent): void {

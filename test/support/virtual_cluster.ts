@@ -132,6 +132,7 @@ function effectsOf(node: VirtualNode): Effects {
       sync: (to) => cluster.sync(node, to),
       reconcile: () => {},
       ping: (to, _target, seq) => cluster.streamPing(node, to, seq),
+      carriesState: () => false,
     },
     notify: ({ kind, member }) => cluster.note(node, kind, name(member)),
   };
