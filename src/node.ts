@@ -128,7 +128,7 @@ export class GossipNode {
   /** One member by name, the dead and the left included as long as they are remembered. */
   member(name: string): Member | undefined {
     const { host, driver } = this.#alive();
-    const handle = driver.hub.find(name);
+    const handle = driver.directory.find(name);
     return host.swim.roster.has(handle) ? host.application.snapshot(handle) : undefined;
   }
 
@@ -256,7 +256,7 @@ export class GossipNode {
   async ping(member: string | Member, options: PingOptions = {}): Promise<PingReply> {
     const { host, driver, self } = this.#alive();
     const name = typeof member === "string" ? member : member.name;
-    const target = driver.hub.find(name);
+    const target = driver.directory.find(name);
     if (!host.swim.roster.has(target)) throw tattlerError("TATTLER_MEMBER_UNKNOWN", [name]);
     if (target === self) throw badArgument("member", "it is this node itself", "name another member");
     const { timeoutMs = this.#config.probeTimeoutMs, signal } = options;
@@ -340,9 +340,9 @@ export class GossipNode {
   #sendDatagram(ip: Uint8Array, port: number, payload: Uint8Array): void {
     const { host, driver } = this.#alive();
     if (payload.length > host.endpoint.maxMessageBytes()) throw this.#tooLarge(payload);
-    const address = driver.hub.internAddress(ip, port);
+    const address = driver.directory.internAddress(ip, port);
     const isSent = host.endpoint.message(address, payload);
-    driver.hub.releaseAddress(address);
+    driver.directory.releaseAddress(address);
     driver.hub.flush();
     if (!isSent) throw tattlerError("TATTLER_BUSY");
   }

@@ -41,8 +41,8 @@ const layers: Record<string, readonly string[]> = {
   // What a driver is made of, but not the driver: a simulation brings its own clock, network and machines. Delegates
   // and listeners are called by the code that calls them in production, which knows no clock and no socket.
   sim: [
-    ...["swim", "wire", "io/native", "io/dispatch", "io/payloads", "io/scheduler", "io/versions", ...leaves],
-    ...["io/application", "event_stream"],
+    ...["swim", "wire", "io/native", "io/directory", "io/dispatch", "io/payloads", "io/scheduler"],
+    ...["io/versions", "io/application", "event_stream", ...leaves],
   ],
   node: ["io", "swim", "wire", ...leaves],
   cluster: ["node", "io", "swim", "wire", ...leaves],

@@ -1,6 +1,7 @@
 import type { Backend } from "../config.js";
 import type { Endpoint, Hub } from "../wire/addon.js";
 import { RingReader } from "../wire/receive.js";
+import { CountedDirectory } from "./directory.js";
 import { Dispatcher, type Receiver } from "./dispatch.js";
 import { backendOf, type HubMemory, loadAddon, openHub, type SocketBackend } from "./native.js";
 import { DeadlineHeap, onGrid, type Scheduled } from "./scheduler.js";
@@ -29,6 +30,7 @@ const sliceNodes = 32;
  */
 export class Driver {
   readonly hub: Hub;
+  readonly directory: CountedDirectory;
   readonly counters: BigUint64Array;
   readonly #memory: HubMemory;
   readonly #reader: RingReader;
@@ -47,9 +49,10 @@ export class Driver {
     const addon = loadAddon();
     this.#memory = openHub(addon, backend, () => this.#turn());
     this.hub = this.#memory.hub;
+    this.directory = new CountedDirectory(this.hub);
     this.counters = this.#memory.counters;
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
-    this.#dispatcher = new Dispatcher(this.hub);
+    this.#dispatcher = new Dispatcher(this.directory);
   }
 
   add(node: Hosted): void {

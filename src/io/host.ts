@@ -74,14 +74,14 @@ export class Host implements Hosted {
       () => this.swim.roster.liveCount,
     );
     this.log = new Log(config.logger, config.name);
-    const { hub } = parts.driver;
-    this.past = new Past({ directory: hub, nowMs: () => hub.nowMs(), maxMembers: config.historyMembers });
+    const { hub, directory } = parts.driver;
+    this.past = new Past({ directory, nowMs: () => hub.nowMs(), maxMembers: config.historyMembers });
     this.witness = this.#makeWitness();
     this.application = this.#makeApplication();
     const seed = config.seed ?? randomBytes(6).readUIntLE(0, 6);
     const identity = { handle: self, address: selfAddress, meta: config.meta, versions: versionsOfConfig(config) };
     this.swim = new Swim(config, identity, this.#effects(), new Random(seed));
-    this.pings = new Pings(parts.driver.hub, endpoint, this.swim);
+    this.pings = new Pings(hub, directory, endpoint, this.swim);
   }
 
   /** Queues a call into user code for when the core is at rest. */
@@ -93,7 +93,7 @@ export class Host implements Hosted {
 
   handleMessage(reader: RingReader): void {
     if (!this.payloads.accept(reader)) return;
-    const from = this.#parts.driver.hub.nameOf(reader.from);
+    const from = this.#parts.driver.directory.nameOf(reader.from);
     const message: Message = { from, payload: reader.payload(), direct: reader.isDirect, reliable: false };
     this.later(() => this.#parts.emit("message", message));
   }
@@ -145,7 +145,7 @@ export class Host implements Hosted {
     return {
       datagrams: endpoint,
       broadcasts: endpoint,
-      directory: driver.hub,
+      directory: driver.directory,
       streams: {
         sync: (to) => this.#syncLater(to),
         reconcile: (to) => this.#reconcileLater(to),
@@ -169,7 +169,7 @@ export class Host implements Hosted {
     });
     const later = (call: () => void): void => this.later(call);
     const { log, past } = this;
-    return new Witness({ node: config.name, self, directory: driver.hub, log, drops, past, later });
+    return new Witness({ node: config.name, self, directory: driver.directory, log, drops, past, later });
   }
 
   #makeApplication(): Application {
@@ -177,7 +177,7 @@ export class Host implements Hosted {
     return new Application({
       config,
       delegates,
-      directory: driver.hub,
+      directory: driver.directory,
       swim: () => this.swim,
       isClosed: () => this.isClosed,
       later: (call) => this.later(call),
@@ -247,7 +247,7 @@ export class Host implements Hosted {
   /** Begins when the core is at rest, because the delegate is asked whether it may. */
   #streamPingLater(to: AddressHandle, target: MemberHandle, seq: number, timeoutMs: number): void {
     const { host, port } = this.#hostPort(to);
-    const name = this.#parts.driver.hub.nameOf(target);
+    const name = this.#parts.driver.directory.nameOf(target);
     this.later(() => {
       const mayPing = this.application.allowsTcpPing(name);
       if (mayPing && !this.isClosed) void this.#streamPing(host, port, name, seq, timeoutMs);
@@ -261,7 +261,7 @@ export class Host implements Hosted {
   }
 
   #hostPort(address: AddressHandle): { host: string; port: number } {
-    const port = this.#parts.driver.hub.addressOf(address, this.#ip);
+    const port = this.#parts.driver.directory.addressOf(address, this.#ip);
     return { host: formatIp(this.#ip), port };
   }
 }

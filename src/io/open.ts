@@ -66,20 +66,20 @@ export async function openNode(
   const allow = config.allow && new AllowList(config.allow);
   allow?.checkOwn(advertised.ip);
   const driver = acquireDriver(config.backend);
-  const { hub } = driver;
-  const self = hub.intern(config.name);
+  const { directory } = driver;
+  const self = directory.intern(config.name);
   const late: Late = { allow, endpoint: null, host: null };
   let opened: Sockets;
   try {
     if (self === 0) throw tattlerError("TATTLER_BIND_FAILED", [config.name, "its name collides with another"]);
     opened = await openSockets({ config, keyring, ip: bound.ip, self, driver, late }, bind.port);
   } catch (error) {
-    hub.release(self);
+    if (self !== 0) directory.release(self);
     releaseDriver(config.backend);
     throw error;
   }
   const { streams, endpoint } = opened;
-  const selfAddress = hub.internAddress(advertised.ip, advertised.port || endpoint.port);
+  const selfAddress = directory.internAddress(advertised.ip, advertised.port || endpoint.port);
   const host = new Host({ config, driver, endpoint, streams, self, selfAddress, allow, delegates, emit });
   late.host = host;
   warnOfPublicPlaintext(advertised.ip, advertised.port || endpoint.port, keyring !== null && config.encryptOutgoing);
@@ -128,8 +128,8 @@ async function closeNode(
   host.endpoint.close();
   host.swim.stop();
   host.past.clear();
-  driver.hub.releaseAddress(handles.selfAddress);
-  driver.hub.release(handles.self);
+  driver.directory.releaseAddress(handles.selfAddress);
+  driver.directory.release(handles.self);
   try {
     await streams.close();
   } finally {

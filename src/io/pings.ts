@@ -1,4 +1,5 @@
 import { tattlerError } from "../errors.js";
+import type { Directory } from "../swim/effects.js";
 import type { Swim } from "../swim/swim.js";
 import type { Endpoint, Hub, MemberHandle } from "../wire/addon.js";
 import type { RingReader } from "../wire/receive.js";
@@ -18,25 +19,27 @@ interface Pending {
 
 /** The pings that the application asks for (M-015): direct only, and judging nobody. */
 export class Pings {
-  readonly #hub: Hub;
+  readonly #clock: Pick<Hub, "nowMs">;
+  readonly #directory: Directory;
   readonly #endpoint: Pick<Endpoint, "ping">;
   readonly #swim: Swim;
   readonly #pending = new Map<number, Pending>();
 
-  constructor(hub: Hub, endpoint: Pick<Endpoint, "ping">, swim: Swim) {
-    this.#hub = hub;
+  constructor(clock: Pick<Hub, "nowMs">, directory: Directory, endpoint: Pick<Endpoint, "ping">, swim: Swim) {
+    this.#clock = clock;
+    this.#directory = directory;
     this.#endpoint = endpoint;
     this.#swim = swim;
   }
 
   /** Errors: TATTLER_PING_TIMEOUT, TATTLER_ABORTED, TATTLER_BUSY, TATTLER_CLOSED. */
   ping(target: MemberHandle, timeoutMs: number, signal?: AbortSignal): Promise<PingReply> {
-    const name = this.#hub.nameOf(target);
+    const name = this.#directory.nameOf(target);
     return new Promise((resolve, reject) => {
       const abort = (): void => finish(tattlerError("TATTLER_ABORTED", [`the ping of ${name}`], signal?.reason));
       if (signal?.aborted) return reject(tattlerError("TATTLER_ABORTED", [`the ping of ${name}`], signal.reason));
       const seq = this.#swim.takeSeq();
-      const sentAtMs = this.#hub.nowMs();
+      const sentAtMs = this.#clock.nowMs();
       if (!this.#endpoint.ping(this.#swim.roster.addressOf(target), target, seq)) {
         return reject(tattlerError("TATTLER_BUSY"));
       }
@@ -45,13 +48,13 @@ export class Pings {
       signal?.addEventListener("abort", abort, { once: true });
       const finish = (result: PingReply | Error): void => {
         this.#pending.delete(seq);
-        this.#hub.release(target);
+        this.#directory.release(target);
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
         if (result instanceof Error) reject(result);
         else resolve(result);
       };
-      this.#hub.retain(target);
+      this.#directory.retain(target);
       this.#pending.set(seq, { target, sentAtMs, finish });
     });
   }

@@ -1,6 +1,7 @@
 /** A cluster without sockets under a clock that the caller moves: a run is a seed. */
 import { type GossipOptions, resolveConfig } from "../config.js";
 import { tattlerError } from "../errors.js";
+import { CountedDirectory } from "../io/directory.js";
 import { Dispatcher } from "../io/dispatch.js";
 import { type HubMemory, loadAddon, makeKeyring, openHub } from "../io/native.js";
 import { DeadlineHeap } from "../io/scheduler.js";
@@ -10,7 +11,6 @@ import type { AddressHandle, MemberHandle } from "../wire/addon.js";
 import { RingReader } from "../wire/receive.js";
 import { Addresses, simulatedPort } from "./addresses.js";
 import { Agenda } from "./agenda.js";
-import { SimDirectory } from "./directory.js";
 import { Exchanges } from "./exchanges.js";
 import { HostLine, retryMs } from "./line.js";
 import { Network } from "./network.js";
@@ -37,7 +37,7 @@ export class Simulation {
   readonly #observeState: SimulationOptions["observeState"];
   readonly #witness: Witness | undefined;
   readonly #memory: HubMemory;
-  readonly #directory: SimDirectory;
+  readonly #directory: CountedDirectory;
   readonly #reader: RingReader;
   readonly #dispatcher: Dispatcher;
   readonly #exchanges: Exchanges;
@@ -68,7 +68,7 @@ export class Simulation {
     this.#witness = witness;
     this.#memory = openHub(addon, "manual", () => {});
     this.#reader = new RingReader(addon.layout, this.#memory.ring, this.#memory.slab);
-    this.#directory = new SimDirectory(this.#memory.hub);
+    this.#directory = new CountedDirectory(this.#memory.hub);
     this.#addresses = new Addresses(this.#directory);
     this.#dispatcher = new Dispatcher(this.#directory);
     this.#exchanges = new Exchanges({

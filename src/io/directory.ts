@@ -21,11 +21,12 @@ interface AddressEntry extends Entry {
 }
 
 /**
- * The hub's names and addresses for all nodes of a simulation: n nodes hold n references on each of n members, so that
- * counting them here, without a call into the addon each, is what makes thousands affordable. What nobody here refers
- * to is asked of the hub, whose queues may still hold it: so handles end when they would without this.
+ * The hub's names and addresses for all nodes of a thread or a simulation: n nodes hold n references on each of n
+ * members, and hash and look up what others have before, so that doing it here, without a call into the addon each, is
+ * what makes thousands affordable. What nobody here refers to is asked of the hub, whose queues may still hold it: so
+ * handles end when they would without this. All references of a hub's JavaScript have to be taken and given back here.
  */
-export class SimDirectory implements Directory {
+export class CountedDirectory implements Directory {
   readonly #hub: Hub;
   readonly #names: (NameEntry | undefined)[] = [];
   /** By member, then ring: all of them stay in the processor's cache. */

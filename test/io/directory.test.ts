@@ -1,16 +1,16 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CountedDirectory } from "../../src/io/directory.js";
 import { type HubMemory, loadAddon, openHub } from "../../src/io/native.js";
-import { SimDirectory } from "../../src/sim/directory.js";
 import type { Directory } from "../../src/swim/effects.js";
 import { writeMappedIpv4 } from "../../src/wire/ip.js";
 
 let counted: HubMemory;
 let plain: HubMemory;
-let directory: SimDirectory;
+let directory: CountedDirectory;
 beforeEach(() => {
   [counted, plain] = [openHub(loadAddon(), "manual", () => {}), openHub(loadAddon(), "manual", () => {})];
-  directory = new SimDirectory(counted.hub);
+  directory = new CountedDirectory(counted.hub);
 });
 afterEach(() => {
   counted.hub.close();
@@ -43,7 +43,7 @@ function play(target: Directory, held: Map<string, number>, [what, which]: reado
   return [known, text, keys, held.get(`a${which}`), port, [...ip]];
 }
 
-describe("the directory of a simulation", () => {
+describe("the directory of all nodes of a thread", () => {
   it("says what the hub says that it spares the counting, whatever is taken and given back", () => {
     const steps = fc.array(fc.tuple(fc.nat(3), fc.nat(3)), { maxLength: 60 });
     fc.assert(
