@@ -58,6 +58,7 @@ export class FrameSocket {
   private readonly timers = new Set<NodeJS.Timeout>();
   private outgoing: ChunkContext | null = null;
   private incoming: ChunkContext | null = null;
+  private readonly openedAtMs = performance.now();
   private connected: boolean;
   private greeted = false;
   private peerUnpacks = false;
@@ -168,9 +169,10 @@ export class FrameSocket {
 
   private startTimer(timeoutMs: number, detail: string): NodeJS.Timeout {
     const expire = (): void => {
-      this.fail(new StreamFault("timeout", detail));
+      if (this.timers.has(timer)) this.fail(new StreamFault("timeout", detail));
     };
-    const timer = setTimeout(expire, Math.min(timeoutMs, longestTimerMs));
+    // What came in time is read first: after a long turn of this thread, timers go off before sockets are read.
+    const timer = setTimeout(() => setImmediate(expire), Math.min(timeoutMs, longestTimerMs));
     this.timers.add(timer);
     return timer;
   }
@@ -183,7 +185,14 @@ export class FrameSocket {
   private lost(error?: Error): StreamFault {
     const detail = error?.message ?? "connection closed";
     if (!this.connected) return new StreamFault("unreachable", detail, error);
-    return new StreamFault(this.greeted ? "truncated" : "busy", detail, error);
+    if (!this.greeted) return new StreamFault("busy", detail, error);
+    const { role, limits } = this.options;
+    const ageMs = Math.floor(performance.now() - this.openedAtMs);
+    if (role === "acceptor" || ageMs < Math.min(limits.helloTimeoutMs, limits.streamTimeoutMs)) {
+      return new StreamFault("truncated", detail, error);
+    }
+    // Whoever cannot open what we sent closes at once; after so long it is a deadline of the peer that ran out.
+    return new StreamFault("timeout", `it gave up after ${ageMs} ms, ${detail}`, error);
   }
 
   private checkHello(hello: Buffer): Buffer {

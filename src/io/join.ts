@@ -168,14 +168,15 @@ async function askState(node: OpenedNode, config: Config, target: Target, reques
     accepted = verdict;
     return host.isClosed ? "the node is closing" : null;
   };
-  const reply = await whileBusy(request.signal, () =>
+  const timeoutMs = request.timeoutMs ?? config.streamTimeoutMs;
+  const reply = await whileBusy(timeoutMs, request.signal, () =>
     streams.sync(formatIp(target.ip), target.port, {
       records: () => host.swim.sync.localRecords(),
       userState: host.application.localState(true),
       join: true,
       vet,
       target: target.name ?? undefined,
-      timeoutMs: request.timeoutMs ?? config.streamTimeoutMs,
+      timeoutMs,
       signal: request.signal,
     }),
   );
@@ -184,14 +185,16 @@ async function askState(node: OpenedNode, config: Config, target: Target, reques
   return reply;
 }
 
-/** Tries again, less and less often, as long as the other side is merely busy. */
-async function whileBusy<T>(signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
+/** Tries again, less and less often, as long as the other side is merely busy: refuses, or gives up before we do. */
+async function whileBusy<T>(timeoutMs: number, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
+    const beganMs = performance.now();
     try {
       return await attempt();
     } catch (error) {
-      const isBusy = error instanceof TattlerError && error.code === "TATTLER_STREAM_BUSY";
-      if (!isBusy || tries >= busyAttempts) throw error;
+      const code = error instanceof TattlerError ? error.code : "";
+      const gaveUp = code === "TATTLER_STREAM_TIMEOUT" && performance.now() - beganMs < timeoutMs;
+      if (!(gaveUp || code === "TATTLER_STREAM_BUSY") || tries >= busyAttempts) throw error;
       // Aborted: the next attempt says so.
       await wait(busyRetryMs * 2 ** (tries - 1), undefined, signal ? { signal } : {}).catch(() => {});
     }

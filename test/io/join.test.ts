@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
-import { describe, expect, it } from "vitest";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { describe, expect, it, vi } from "vitest";
 import type { GossipNode } from "../../src/node.js";
 import {
   allSee,
@@ -31,6 +31,20 @@ async function silentPort(): Promise<number> {
     },
   });
   return (server.address() as { port: number }).port;
+}
+
+/** The address of a proxy before a node, which passes on what the node says; `serve` does the rest. */
+async function frontOf(node: GossipNode, serve: (socket: Socket, behind: Socket) => void): Promise<string> {
+  const server = createServer((socket) => {
+    const behind = connect(Number(portOf(node)), "127.0.0.1").on("error", () => {});
+    socket.on("error", () => {}).on("close", () => behind.destroy());
+    behind.pipe(socket);
+    serve(socket, behind);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  closeLater({ close: () => server.close() });
+  return `127.0.0.1:${(server.address() as { port: number }).port}`;
 }
 
 const portOf = (node: GossipNode): string => node.self.address.split(":").at(-1) as string;
@@ -121,11 +135,29 @@ describe("join", () => {
     await allSee([a, ...joiners], 9);
   });
 
+  it("tries again when a starved member gives up on it", async () => {
+    const [a, b] = [await newNode("a"), await newNode("b")];
+    const nowMs = performance.now.bind(performance);
+    let laterMs = 0;
+    closeLater({ close: () => vi.restoreAllMocks() });
+    vi.spyOn(performance, "now").mockImplementation(() => nowMs() + laterMs);
+    let streams = 0;
+    const front = await frontOf(a, (socket, behind) => {
+      if (++streams > 1) return socket.pipe(behind);
+      behind.once("data", () => {
+        // The member's hello has come through, and so much time passes at once.
+        laterMs += 4_000;
+        setImmediate(() => socket.resetAndDestroy());
+      });
+    });
+    expect((await b.join([front], { timeoutMs: 60_000 })).attempts).toMatchObject([{ outcome: "joined", peer: "a" }]);
+    expect(streams).toBe(2);
+  });
+
   it("gives up waiting for a busy member when its signal aborts", async () => {
     const a = await newNode("a", { maxStreams: 1, streamTimeoutMs: 60_000 });
     const b = await newNode("b");
     const [host, port] = a.self.address.split(":") as [string, string];
-    const { connect } = await import("node:net");
     const holder = connect(Number(port), host).on("error", () => {});
     closeLater({ close: () => holder.destroy() });
     await until(() => a.stats.streams.accepted === 1, "the stream that keeps a busy");

@@ -276,6 +276,21 @@ describe("a deadline", () => {
     expect(streams.stats.timedOut).toBe(1);
   });
 
+  it("of a peer that ran out is told from a peer that cannot open what we sent", async () => {
+    const helloTimeoutMs = 200;
+    const port = await rawServer((peer) => {
+      peer.socket.write(helloOf(clusterTag, randomBytes(20)));
+      const sinceMs = performance.now();
+      const isOver = (): void => expect(performance.now()).toBeGreaterThan(sinceMs + helloTimeoutMs);
+      void peer.until(33).then(() => eventually(isOver).then(() => peer.socket.resetAndDestroy()));
+    });
+    const { streams } = newStreams({ helloTimeoutMs });
+    const error = await failure(streams.sync(host, port, request()));
+    expect(error.code).toBe("TATTLER_STREAM_TIMEOUT");
+    expect(error.message).toMatch(/gave up after \d+ ms, read ECONNRESET/);
+    expect(error.remedy).toContain("load");
+  });
+
   it("ends a large turn whose reader has stopped reading", async () => {
     const port = await rawServer((peer) => {
       peer.socket.write(helloOf(clusterTag, randomBytes(20)));
