@@ -48,7 +48,7 @@ class HubObject : public Napi::ObjectWrap<HubObject> {
   void flush(const Napi::CallbackInfo& info);
   Napi::Value intern(const Napi::CallbackInfo& info);
   Napi::Value find(const Napi::CallbackInfo& info);
-  void retain(const Napi::CallbackInfo& info);
+  Napi::Value retain(const Napi::CallbackInfo& info);
   void release(const Napi::CallbackInfo& info);
   Napi::Value nameOf(const Napi::CallbackInfo& info);
   Napi::Value idOf(const Napi::CallbackInfo& info);

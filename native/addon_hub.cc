@@ -190,8 +190,8 @@ Napi::Value HubObject::find(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), hub_->interner().findName(name));
 }
 
-void HubObject::retain(const Napi::CallbackInfo& info) {
-  hub_->interner().retain(number(info, 0));
+Napi::Value HubObject::retain(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), hub_->interner().retain(number(info, 0)));
 }
 
 void HubObject::release(const Napi::CallbackInfo& info) {

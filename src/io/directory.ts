@@ -53,18 +53,18 @@ export class CountedDirectory implements Directory {
     return this.#byName.get(name) ?? this.#hub.find(name);
   }
 
-  retain(member: MemberHandle): void {
+  retain(member: MemberHandle): boolean {
     const entry = this.#names[member];
     if (entry !== undefined) entry.references++;
-    else {
-      this.#hub.retain(member);
-      this.#enter(member, this.#hub.nameOf(member));
-    }
+    else if (!this.#hub.retain(member)) return false;
+    else this.#enter(member, this.#hub.nameOf(member));
+    return true;
   }
 
   release(member: MemberHandle): void {
-    const entry = this.#names[member] as NameEntry;
-    if (--entry.references > 0) return;
+    const entry = this.#names[member];
+    // 0, of a hub that is full, among others.
+    if (entry === undefined || --entry.references > 0) return;
     this.#names[member] = undefined;
     this.#byName.delete(entry.name);
     this.#hub.release(member);
@@ -109,8 +109,8 @@ export class CountedDirectory implements Directory {
   }
 
   releaseAddress(address: AddressHandle): void {
-    const entry = this.#addresses[address] as AddressEntry;
-    if (--entry.references > 0) return;
+    const entry = this.#addresses[address];
+    if (entry === undefined || --entry.references > 0) return;
     this.#addresses[address] = undefined;
     this.#byKey.delete(entry.key);
     this.#hub.releaseAddress(address);

@@ -99,7 +99,8 @@ export interface Directory {
   intern(name: string): MemberHandle;
   /** Without taking a reference; 0 when unknown. */
   find(name: string): MemberHandle;
-  retain(member: MemberHandle): void;
+  /** False, and nothing is taken, of a handle that nobody refers to any more: a descriptor may still have one. */
+  retain(member: MemberHandle): boolean;
   release(member: MemberHandle): void;
   nameOf(member: MemberHandle): string;
   /** Where the member stands on a ring, from 0 to 2^32 - 1: the same for every node (ARCHITECTURE 5.5). */

@@ -59,9 +59,9 @@ export class History {
     const written = this.#written[place] as number;
     const at = place * entriesPerMember + (written % entriesPerMember);
     if (written >= entriesPerMember) this.#release(this.#by[at] as number);
-    if (entry.by !== 0) this.#directory.retain(entry.by);
+    const by = entry.by !== 0 && this.#directory.retain(entry.by) ? entry.by : 0;
     this.#atMs[at] = entry.atMs;
-    this.#by[at] = entry.by;
+    this.#by[at] = by;
     this.#incarnations[at] = entry.incarnation;
     this.#kinds[at] = entry.outcome * 16 + entry.evidence;
     this.#written[place] = written + 1;

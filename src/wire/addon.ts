@@ -116,7 +116,8 @@ export interface Hub {
   intern(name: string): MemberHandle;
   /** Handle of a known name, without a reference, or 0. */
   find(name: string): MemberHandle;
-  retain(member: MemberHandle): void;
+  /** False, and nothing is taken, of a released handle: a descriptor may still have one. */
+  retain(member: MemberHandle): boolean;
   release(member: MemberHandle): void;
   nameOf(member: MemberHandle): string;
   idOf(member: MemberHandle): bigint;

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CountedDirectory } from "../../src/io/directory.js";
 import { type HubMemory, loadAddon, openHub } from "../../src/io/native.js";
 import type { Directory } from "../../src/swim/effects.js";
+import type { Hub } from "../../src/wire/addon.js";
 import { writeMappedIpv4 } from "../../src/wire/ip.js";
 
 let counted: HubMemory;
@@ -53,6 +54,26 @@ describe("the directory of all nodes of a thread", () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it("takes nothing of a handle that was given back, which then is nobody's", () => {
+    const member = directory.intern("gone");
+    directory.release(member);
+    expect(directory.retain(member)).toBe(false);
+    expect(directory.find("gone")).toBe(0);
+    directory.release(member);
+    expect(directory.find("gone")).toBe(0);
+    const again = directory.intern("gone");
+    expect(counted.hub.find("gone")).toBe(again);
+    expect(directory.retain(again)).toBe(true);
+  });
+
+  it("has nothing to give back of a hub that is full", () => {
+    const full = { intern: () => 0, internAddress: () => 0, retain: () => false } as unknown as Hub;
+    const empty = new CountedDirectory(full);
+    for (const which of [0, 2]) empty.releaseAddress(empty.internAddress(ipOf(which), 1));
+    empty.release(empty.intern("late"));
+    expect([empty.internAddress(ipOf(0), 1), empty.intern("late"), empty.retain(0)]).toEqual([0, 0, false]);
   });
 
   it("gives an address back with its last reference, and counts those of others of the hub apart", () => {

@@ -60,6 +60,11 @@ class Table {
     return this.#entry(handle, 1).text;
   }
 
+  /** Throws for a handle that never was. */
+  isHeld(handle: number): boolean {
+    return this.#entry(handle, 0).references > 0;
+  }
+
   held(): string[] {
     return [...this.#live.keys()].map((text) => `${text} x${this.#entries[this.find(text)]?.references}`);
   }
@@ -83,8 +88,10 @@ export class FakeDirectory implements Directory {
     return this.names.find(name);
   }
 
-  retain(member: MemberHandle): void {
+  retain(member: MemberHandle): boolean {
+    if (!this.names.isHeld(member)) return false;
     this.names.retain(member);
+    return true;
   }
 
   release(member: MemberHandle): void {

@@ -33,6 +33,15 @@ class Scene {
 }
 
 describe("the history of accusations", () => {
+  it("names nobody where the accuser is gone: its handle may be another's by the time the entry is dropped", () => {
+    const scene = new Scene(4, 3);
+    scene.directory.release(scene.members[1] as MemberHandle);
+    const noted = scene.note(0, 1);
+    expect(scene.entries(0)).toEqual([{ ...noted, by: 0 }]);
+    scene.history.clear();
+    expect(scene.held()).toEqual([]);
+  });
+
   it("gives entries back as they were noted, oldest first", () => {
     const scene = new Scene(4, 3);
     const noted = [scene.note(0, 1), scene.note(0, 2, Outcome.confirmed, 1.5), scene.note(0, -1, Outcome.dead, 7)];
