@@ -169,7 +169,7 @@ async function askState(node: OpenedNode, config: Config, target: Target, reques
     return host.isClosed ? "the node is closing" : null;
   };
   const timeoutMs = request.timeoutMs ?? config.streamTimeoutMs;
-  const reply = await whileBusy(timeoutMs, request.signal, () =>
+  const reply = await whileBusy(performance.now() + timeoutMs, request.signal, () =>
     streams.sync(formatIp(target.ip), target.port, {
       records: () => host.swim.sync.localRecords(),
       userState: host.application.localState(true),
@@ -185,15 +185,14 @@ async function askState(node: OpenedNode, config: Config, target: Target, reques
   return reply;
 }
 
-/** Tries again, less and less often, as long as the other side is merely busy: refuses, or gives up before we do. */
-async function whileBusy<T>(timeoutMs: number, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
+/** Tries again, less and less often, as long as the other side is merely busy: refuses, or gives up by `untilMs`. */
+async function whileBusy<T>(untilMs: number, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
-    const beganMs = performance.now();
     try {
       return await attempt();
     } catch (error) {
       const code = error instanceof TattlerError ? error.code : "";
-      const gaveUp = code === "TATTLER_STREAM_TIMEOUT" && performance.now() - beganMs < timeoutMs;
+      const gaveUp = code === "TATTLER_STREAM_TIMEOUT" && performance.now() < untilMs;
       if (!(gaveUp || code === "TATTLER_STREAM_BUSY") || tries >= busyAttempts) throw error;
       // Aborted: the next attempt says so.
       await wait(busyRetryMs * 2 ** (tries - 1), undefined, signal ? { signal } : {}).catch(() => {});

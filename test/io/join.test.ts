@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { describe, expect, it, vi } from "vitest";
+import { helloBytes } from "../../src/io/frame_socket.js";
 import type { GossipNode } from "../../src/node.js";
 import {
   allSee,
@@ -144,10 +145,13 @@ describe("join", () => {
     let streams = 0;
     const front = await frontOf(a, (socket, behind) => {
       if (++streams > 1) return socket.pipe(behind);
-      behind.once("data", () => {
-        // The member's hello has come through, and so much time passes at once.
+      let heardBytes = 0;
+      socket.on("data", ({ length }) => {
+        heardBytes += length;
+        // The hellos are traded and the request is under way, and so much time passes at once.
+        if (heardBytes <= helloBytes || socket.destroyed) return;
         laterMs += 4_000;
-        setImmediate(() => socket.resetAndDestroy());
+        socket.resetAndDestroy();
       });
     });
     expect((await b.join([front], { timeoutMs: 60_000 })).attempts).toMatchObject([{ outcome: "joined", peer: "a" }]);
