@@ -310,6 +310,19 @@ describe("a deadline", () => {
     expect(acceptor.streams.stats.timedOut).toBe(1);
   });
 
+  it("that passed in one long turn of this thread counts only after what had come is read", async () => {
+    const acceptor = await listen({ helloTimeoutMs: 40, streamTimeoutMs: 60_000 });
+    const peer = await RawPeer.dial(acceptor.port);
+    await peer.until(32);
+    peer.socket.write(helloOf(clusterTag, randomBytes(20)));
+    const sinceMs = performance.now();
+    while (performance.now() < sinceMs + 80);
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    expect(acceptor.streams.stats.timedOut).toBe(0);
+    peer.socket.destroy();
+    await eventually(() => expect(acceptor.streams.stats.closedEarly).toBe(1));
+  });
+
   it("for the hello does not end an exchange that has passed it", async () => {
     const onSync = async () => {
       const asked = performance.now();
