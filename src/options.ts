@@ -122,7 +122,7 @@ export interface GossipOptions {
   /** Bound of the health score plus 1; time-outs grow up to this factor. Range 1 to 64. Default 8. */
   readonly awarenessMaxMultiplier?: number;
   /**
-   * Time between full state syncs, longer from 33 members on. While all members say that they have one view, and the
+   * Time between full state syncs, longer from 33 members on. While those who tell their view have ours, and the
    * application has no state to trade, three of four are left out. 0: none. Default 30,000 (wan 60,000, local 15,000).
    */
   readonly pushPullIntervalMs?: number;
