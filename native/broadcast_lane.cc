@@ -123,6 +123,23 @@ void BroadcastLane::clearBucket(Tier& tier, uint32_t units) {
   place = kNone;
 }
 
+BroadcastLane::Run BroadcastLane::takeLargest(size_t budgetBytes, size_t overhead,
+                                              std::vector<const Broadcast*>& picks) {
+  if (budgetBytes < overhead) return {};
+  size_t transmits = 0;
+  Bucket largest{kNone, 0};
+  for (size_t tier = 0; tier < tiers_.size(); ++tier) {
+    if (tiers_[tier].count == 0) continue;
+    const Bucket bucket = largestFitting(tiers_[tier], (budgetBytes - overhead) / 4);
+    if (bucket.chunk == kNone) continue;
+    if (largest.chunk != kNone && bucket.units <= largest.units) continue;
+    largest = bucket;
+    transmits = tier;
+  }
+  if (largest.chunk == kNone) return {};
+  return take(transmits, largest.units * size_t{4} + overhead, overhead, picks);
+}
+
 BroadcastLane::Bucket BroadcastLane::largestFitting(const Tier& tier, size_t units) const {
   size_t number = std::min(units / kChunkUnits, tier.chunks.size() - 1);
   const bool isCut = number == units / kChunkUnits;

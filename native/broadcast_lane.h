@@ -61,6 +61,9 @@ class BroadcastLane {
   Run take(size_t transmits, size_t budgetBytes, size_t overhead,
            std::vector<const Broadcast*>& picks);
 
+  // The same of the largest record of all that fits, and of such the one sent least; one at most.
+  Run takeLargest(size_t budgetBytes, size_t overhead, std::vector<const Broadcast*>& picks);
+
   // Most transmitted, smallest, least recently filed (M-139).
   uint32_t worst() const;
   bool isOldestFirst() const { return equals_ == Among::oldestFirst; }

@@ -113,7 +113,7 @@ std::span<const Broadcast* const> BroadcastQueue::fill(size_t budgetBytes,
   size_t left = budgetBytes - reserved;
   left -= take(membership_, left, overheadPerRecord);
   left += reserved;
-  const size_t used = take(messages_, left, overheadPerRecord);
+  const size_t used = takeMessages(left, overheadPerRecord);
   settleMessageCredit(used);
   left -= used;
   if (reserved > 0) take(membership_, left, overheadPerRecord);
@@ -172,6 +172,21 @@ size_t BroadcastQueue::reserveForMessages(size_t budgetBytes) {
 void BroadcastQueue::settleMessageCredit(size_t usedBytes) {
   const bool isOwed = messages_.filed() > 0 && messageCredit_ > usedBytes;
   messageCredit_ = isOwed ? messageCredit_ - usedBytes : 0;
+}
+
+// Beside small messages a large one has no room, and new ones, sent less often, are always before
+// it: every second time it comes first.
+size_t BroadcastQueue::takeMessages(size_t budgetBytes, size_t overheadPerRecord) {
+  if (messages_.filed() == 0) return 0;
+  size_t left = budgetBytes;
+  if (std::exchange(isForLargest_, !isForLargest_)) {
+    const BroadcastLane::Run run = messages_.takeLargest(left, overheadPerRecord, picks_);
+    if (run.count > 0) {
+      left -= run.count * (run.units * size_t{4} + overheadPerRecord);
+      runs_.push_back({&messages_, run});
+    }
+  }
+  return budgetBytes - left + take(messages_, left, overheadPerRecord);
 }
 
 size_t BroadcastQueue::take(BroadcastLane& lane, size_t budgetBytes, size_t overheadPerRecord) {

@@ -114,6 +114,7 @@ class BroadcastQueue {
   size_t reserveForMessages(size_t budgetBytes);
   void settleMessageCredit(size_t usedBytes);
   size_t take(BroadcastLane& lane, size_t budgetBytes, size_t overheadPerRecord);
+  size_t takeMessages(size_t budgetBytes, size_t overheadPerRecord);
   void moveOn(BroadcastLane& lane, const BroadcastLane::Run& run);
   void prune(BroadcastLane& lane, size_t most);
   void releaseAll(BroadcastLane& lane);
@@ -132,6 +133,7 @@ class BroadcastQueue {
   Options options_;
   uint32_t limit_ = 1;
   uint32_t messageLimit_ = 1;
+  bool isForLargest_ = false;  // the next fill with messages begins with the largest
   size_t messageCredit_ = 0;  // bytes of their share that messages did not get to use so far
   BroadcastLane membership_{BroadcastLane::Among::newestFirst};
   BroadcastLane messages_{BroadcastLane::Among::oldestFirst};

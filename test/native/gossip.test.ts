@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { Random } from "../../src/random.js";
 import type { Endpoint } from "../../src/wire/addon.js";
+import { BroadcastEnd } from "../../src/wire/generated/wire/broadcast-end.js";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
 import { RecordKind } from "../../src/wire/generated/wire/record-kind.js";
 import { addon, Counter, keyringOf, loopback6, mapped, randomKey, TestHub, takeAll } from "../support/hub.js";
@@ -109,6 +110,22 @@ describe("gossip", () => {
       ),
       { numRuns: 150 },
     );
+  });
+
+  it("sends a large message although small ones that were sent less often never end", () => {
+    const { a, toB } = setUp();
+    a.setClusterSize(50);
+    const [self, limit] = [hub.hub.find("a"), 12];
+    a.queueMessage(self, 0, 1, new Uint8Array(1000), 7);
+    // With the first datagram, where all are new, and with every second one.
+    for (let round = 1; round < 2 * (limit - 1); round++) {
+      for (const of of [0, 1]) a.queueMessage(self, 2 * round + of, 1, new Uint8Array(256), 0);
+      a.gossip(toB);
+      takeAll(hub.hub);
+    }
+    expect([...a.takeFinished()]).toEqual([]);
+    a.gossip(toB);
+    expect([...a.takeFinished()]).toEqual([7, BroadcastEnd.sent]);
   });
 
   it("ends after the transmit limit", () => {

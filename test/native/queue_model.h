@@ -108,7 +108,9 @@ class QueueModel {
     size_t left = budget - reserved;
     left -= take(false, left, overhead, tokens);
     left += reserved;
-    const size_t used = take(true, left, overhead, tokens);
+    const bool isForLargest = depth(true) > 0 && ++messageFills_ % 2 == 0;
+    size_t used = isForLargest ? takeLargest(left, overhead, tokens) : 0;
+    used += take(true, left - used, overhead, tokens);
     left -= used;
     const bool isWaiting = std::any_of(items.begin(), items.end(), [](const Item& item) {
       return item.isMessage() && item.pick == 0;
@@ -183,6 +185,20 @@ class QueueModel {
     }
   }
 
+  size_t takeLargest(size_t budget, size_t overhead, std::vector<uint32_t>& tokens) {
+    Item* best = nullptr;
+    for (Item& item : items) {
+      if (!item.isMessage() || item.size + overhead > budget) continue;
+      if (!best || item.size > best->size || (item.size == best->size && item.isBefore(*best))) {
+        best = &item;
+      }
+    }
+    if (!best) return 0;
+    tokens.push_back(best->token);
+    best->pick = tokens.size();
+    return best->size + overhead;
+  }
+
   // The order within a fill is kept: membership is filed backwards, its newest comes first.
   void settle() {
     std::vector<Item*> picked;
@@ -212,6 +228,7 @@ class QueueModel {
     std::erase_if(items, when);
   }
 
+  uint64_t messageFills_ = 0;
   uint64_t nextId_ = 0;
   size_t credit_ = 0;
 };
