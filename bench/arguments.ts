@@ -20,6 +20,7 @@ export interface Arguments {
 }
 
 const mostNodes = 8000;
+const fewestNodesOfThread = 3;
 
 const flags = {
   json: { type: "boolean", default: false },
@@ -29,6 +30,7 @@ const flags = {
   nodes: { type: "string" },
   seed: { type: "string", default: "1" },
   parallel: { type: "string", default: "64" },
+  threads: { type: "string", default: "1" },
   stay: { type: "string" },
   fault: { type: "string", default: "crash" },
   kill: { type: "string", default: "1" },
@@ -50,6 +52,7 @@ export function parseArguments(args: string[]): Arguments {
   const measured = seconds === undefined ? null : number("seconds", seconds, 0.1, 86_400);
   const fault = faults.find((name) => name === values.fault);
   if (fault === undefined) throw new ArgumentError(`there is no fault ${values.fault}; give ${faults.join(", ")}`);
+  const nodes = count("nodes", values.nodes, 3, mostNodes);
   return {
     names: positionals,
     json: values.json,
@@ -58,8 +61,9 @@ export function parseArguments(args: string[]): Arguments {
     against: values.against === undefined ? null : values.against.split(",").map(peerFrom),
     comparison: { seconds: measured ?? 1, rounds: count("rounds", values.rounds, 1, 1000) },
     scenario: {
-      nodes: count("nodes", values.nodes, 3, mostNodes),
+      nodes,
       seed: count("seed", values.seed, 0, 2 ** 31),
+      threads: count("threads", values.threads, 1, Math.floor(nodes / fewestNodesOfThread)),
       seconds: measured,
       parallel: count("parallel", values.parallel, 1, mostNodes),
       fault,

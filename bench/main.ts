@@ -2,31 +2,28 @@ import { TattlerError } from "../src/errors.js";
 import { runApart } from "./apart.js";
 import { ArgumentError, type Arguments, parseArguments } from "./arguments.js";
 import { btree } from "./cases/btree.js";
-import { cluster } from "./cases/cluster.js";
 import { crypto } from "./cases/crypto.js";
 import { decode } from "./cases/decode.js";
-import { detect } from "./cases/detect.js";
 import { queue } from "./cases/queue.js";
-import { steady } from "./cases/steady.js";
-import { storm } from "./cases/storm.js";
+import { scenarios } from "./cases/scenarios.js";
 import { udp } from "./cases/udp.js";
+import { playTogether } from "./cluster/crew.js";
 import type { BenchCase, Comparison } from "./comparison.js";
 import { runContest } from "./peers/contest.js";
-import type { Report, Scenario } from "./scenario.js";
+import type { Report } from "./scenario.js";
 import { scalingHead, scalingLine, writeComparisons, writeReport } from "./tables.js";
 
 /** Every case by name. Each runs in a process of its own, so that none warms up or litters another. */
 const comparisons: Record<string, BenchCase> = { udp, crypto, queue, decode };
 /** Runs only as a part of `peers`: it needs memberlist's program. */
 const partsOfPeers: Record<string, BenchCase> = { btree };
-/** A whole cluster on real sockets, all its nodes in one process (those that fall silent in another one). */
-const scenarios: Record<string, Scenario> = { cluster, steady, detect, storm };
 
 const usage = `npm run bench -- [${Object.keys(comparisons).join("|")}]... [--json] [--seconds 1] [--rounds 5]
-npm run bench -- ${Object.keys(scenarios).join("|")} [--nodes 200] [--seed 1] [--json] [--set option=value]...
+npm run bench -- ${Object.keys(scenarios).join("|")} [--nodes 200] [--threads 1] [--seed 1] [--json]
+    [--set option=value]...
     cluster: [--stay 60] [--parallel 64]     steady: [--seconds 30]     storm: [--seconds 10]
     detect: [--fault crash|silent|leave] [--kill 1] [--repeats 5]
-npm run bench -- scaling [--sizes 100,200,300,500,1000,2000] [--stay 60] [--repeats 5]
+npm run bench -- scaling [--sizes 100,200,300,500,1000,2000] [--threads 1] [--stay 60] [--repeats 5]
 npm run bench -- peers [cluster|steady|detect|storm|queue]... [--against memberlist,foca] [--nodes 100] [--rounds 2]
     [--seconds S] [--fault crash|silent|leave] [--kill 1] [--repeats 3] [--json]`;
 
@@ -48,9 +45,13 @@ async function main(args: string[]): Promise<number> {
 }
 
 async function runHere(name: string, given: Arguments): Promise<number> {
-  const [comparison, scenario] = [comparisons[name] ?? partsOfPeers[name], scenarios[name]];
-  const result = await (comparison?.(given.comparison) ?? scenario?.(given.scenario));
-  if (result === undefined) throw new ArgumentError(`there is no case ${name}`);
+  const [compare, play] = [comparisons[name] ?? partsOfPeers[name], scenarios[name]];
+  if (compare === undefined && play === undefined) throw new ArgumentError(`there is no case ${name}`);
+  const { comparison, scenario } = given;
+  const result =
+    play === undefined
+      ? await compare?.(comparison)
+      : await playTogether(name, scenario, scenario.threads, (crew) => play(scenario, crew));
   console.log(JSON.stringify(result));
   return 0;
 }

@@ -1,9 +1,12 @@
 import type { GossipOptions } from "../src/config.js";
+import type { Crew } from "./cluster/crew.js";
 
 /** What a scenario is told. All its nodes are in one process, on 127.0.0.1, with AES-256-GCM and the LAN profile. */
 export interface ScenarioOptions {
   readonly nodes: number;
   readonly seed: number;
+  /** Of JavaScript that the nodes are shared among, each with an I/O thread of its own. */
+  readonly threads: number;
   /** Of watching after convergence (cluster, 60), of measuring (steady, 30) or of sending (storm, 10); null: that. */
   readonly seconds: number | null;
   /** For cluster: joins under way at the same time. */
@@ -36,7 +39,7 @@ export interface Report {
   readonly [figure: string]: number | string | Spread | readonly string[];
 }
 
-export type Scenario = (options: ScenarioOptions) => Promise<Report>;
+export type Scenario = (options: ScenarioOptions, crew: Crew) => Promise<Report>;
 
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);

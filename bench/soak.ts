@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { alone } from "./cluster/crew.js";
 import { onStage } from "./cluster/stage.js";
 import { round } from "./scenario.js";
 import { Gauges, type Trend } from "./soak/gauges.js";
@@ -31,6 +32,7 @@ function soak({ minutes, nodes, seed, json }: Options): Promise<Result> {
   const scenario = {
     nodes,
     seed,
+    threads: 1,
     seconds: null,
     parallel: 64,
     fault: "crash",
@@ -38,8 +40,9 @@ function soak({ minutes, nodes, seed, json }: Options): Promise<Result> {
     repeats: 1,
     options: {},
   } as const;
-  return onStage(scenario, async (stage) => {
-    await stage.gather((await stage.cluster.open(nodes)).slice(1), nodes);
+  return onStage(scenario, alone, async (stage) => {
+    await stage.open(nodes);
+    await stage.gather(nodes);
     await stage.settle();
     const life = new Life(stage.cluster);
     const problems: string[] = [];

@@ -31,6 +31,10 @@ export interface ClusterOptions {
   readonly seed: number;
   /** Options of every node; name, bind, cluster, keys and seed are given by the cluster. */
   readonly options?: Partial<GossipOptions>;
+  /** That of the other parts, when this is one part of a cluster in several threads. */
+  readonly key?: Uint8Array;
+  /** Which part this is, from 0 on, and of how many: no two give the same name or seed. */
+  readonly part?: { readonly index: number; readonly of: number };
 }
 
 /** What was waited for did not come in time. */
@@ -49,7 +53,7 @@ export class Cluster {
   falseFailures = 0;
   /** Told of each event of each node, after it was counted. */
   onEvent: ((kind: SeenKind, about: string, observer: string) => void) | null = null;
-  readonly key = new Uint8Array(randomBytes(keyBytes));
+  readonly key: Uint8Array;
   readonly random: Random;
   readonly #given: ClusterOptions;
   readonly #expected = new Set<string>();
@@ -62,12 +66,13 @@ export class Cluster {
 
   constructor(given: ClusterOptions) {
     this.#given = given;
+    this.key = given.key ?? new Uint8Array(randomBytes(keyBytes));
     this.random = new Random(given.seed);
   }
 
   /** Different sizes of the cluster that any node believed in on the way. */
-  get sizesSeen(): number {
-    return this.#sizesSeen.size;
+  get sizesSeen(): readonly number[] {
+    return [...this.#sizesSeen];
   }
 
   /** Whether every node knows so many live members. */
@@ -89,8 +94,9 @@ export class Cluster {
   /** Opens nodes, each alone. Errors: as GossipNode.create(). */
   async open(count: number): Promise<Seat[]> {
     const seats: Seat[] = [];
+    const { index: part, of } = this.#given.part ?? { index: 0, of: 1 };
     for (let i = 0; i < count; i++) {
-      const index = this.#opened++;
+      const index = part + of * this.#opened++;
       const name = `node-${String(index).padStart(4, "0")}`;
       seats.push(await this.#openSeat(this.optionsFor(name, this.#given.seed * 10_000 + index)));
     }

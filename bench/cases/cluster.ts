@@ -1,3 +1,4 @@
+import type { Crew } from "../cluster/crew.js";
 import { Meter, megabytes, rssBytes } from "../cluster/meter.js";
 import { onStage } from "../cluster/stage.js";
 import type { Report, ScenarioOptions } from "../scenario.js";
@@ -6,28 +7,31 @@ import type { Report, ScenarioOptions } from "../scenario.js";
  * All nodes join through the first; the time is from the first join until every node knows all. Then nothing must
  * happen for a while.
  */
-export function cluster(options: ScenarioOptions): Promise<Report> {
+export function cluster(options: ScenarioOptions, crew: Crew): Promise<Report> {
   const { nodes, parallel, seconds } = options;
   const staySeconds = seconds ?? 60;
-  return onStage(options, async (stage) => {
+  return onStage(options, crew, async (stage) => {
     const openedAtMs = performance.now();
-    const seats = await stage.cluster.open(nodes);
+    await stage.open(stage.shareOf(nodes));
+    await stage.step();
     const openMs = performance.now() - openedAtMs;
-    const joining = new Meter(stage.cluster);
-    await stage.gather(seats.slice(1), nodes, parallel);
-    const { elapsedMs, cpuSeconds, packets, bytes, streamBytes, drops, loopDelayMs } = joining.stop();
+    const joining = new Meter(stage);
+    await stage.gather(nodes, parallel);
+    const { elapsedMs, cpuSeconds, packets, bytes, streamBytes, drops, loopDelayMs } = await joining.stop();
     const convergedRss = rssBytes();
-    const staying = new Meter(stage.cluster);
+    const staying = new Meter(stage);
     await stage.pass(staySeconds, "staying together");
-    const { cpuSeconds: stayCpuSeconds, drops: stayDrops } = staying.stop();
+    const { cpuSeconds: stayCpuSeconds, drops: stayDrops } = await staying.stop();
+    const sizes = await crew.share(stage.cluster.sizesSeen);
     if (!stage.cluster.isComplete(nodes)) stage.problems.push(`not every node knows ${nodes} members any more`);
     return {
       case: "cluster",
       nodes,
+      threads: crew.size,
       parallelJoins: parallel,
       openMs: Math.round(openMs),
       convergeMs: Math.round(elapsedMs),
-      sizesSeen: stage.cluster.sizesSeen,
+      sizesSeen: new Set(sizes.flat()).size,
       cpuSeconds,
       rssMb: megabytes(convergedRss),
       packets,
@@ -39,7 +43,7 @@ export function cluster(options: ScenarioOptions): Promise<Report> {
       staySeconds,
       stayCpuSeconds,
       stayDrops,
-      ...stage.verdict(),
+      ...(await stage.verdict()),
     };
   });
 }

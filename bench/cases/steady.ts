@@ -1,4 +1,5 @@
-import { cleanRssBytes, Meter, megabytes } from "../cluster/meter.js";
+import type { Crew } from "../cluster/crew.js";
+import { cleanRssOfAll, Meter, megabytes } from "../cluster/meter.js";
 import { onStage } from "../cluster/stage.js";
 import { type Report, round, type ScenarioOptions } from "../scenario.js";
 
@@ -8,22 +9,23 @@ import { type Report, round, type ScenarioOptions } from "../scenario.js";
  * collection, divided by nodes x nodes. So the base holds what a node costs by itself (sockets, queue, streams) and
  * what Node costs. Whatever the joins leave in the allocator or touch first, such as the receive slab, counts.
  */
-export function steady(options: ScenarioOptions): Promise<Report> {
+export function steady(options: ScenarioOptions, crew: Crew): Promise<Report> {
   const { nodes } = options;
   const seconds = options.seconds ?? 30;
-  return onStage(options, async (stage) => {
-    const seats = await stage.cluster.open(nodes);
-    const baseRss = cleanRssBytes();
-    await stage.gather(seats.slice(1), nodes, options.parallel);
+  return onStage(options, crew, async (stage) => {
+    await stage.open(stage.shareOf(nodes));
+    const baseRss = await cleanRssOfAll(crew);
+    await stage.gather(nodes, options.parallel);
     await stage.settle();
-    const meter = new Meter(stage.cluster);
+    const meter = new Meter(stage);
     await stage.pass(seconds, "measuring");
-    const { elapsedMs, cpuSeconds, packets, bytes, streamBytes, drops, loopDelayMs } = meter.stop();
-    const rss = cleanRssBytes();
+    const { elapsedMs, cpuSeconds, packets, bytes, streamBytes, drops, loopDelayMs } = await meter.stop();
+    const rss = await cleanRssOfAll(crew);
     const nodeSeconds = (nodes * elapsedMs) / 1000;
     return {
       case: "steady",
       nodes,
+      threads: crew.size,
       seconds: round(elapsedMs / 1000),
       cpuSeconds,
       cpuMsPerNodeSecond: round((1000 * cpuSeconds) / nodeSeconds),
@@ -35,7 +37,7 @@ export function steady(options: ScenarioOptions): Promise<Report> {
       bytesPerEntry: Math.round((rss - baseRss) / (nodes * nodes)),
       drops,
       loopDelayMs,
-      ...stage.verdict(),
+      ...(await stage.verdict()),
     };
   });
 }

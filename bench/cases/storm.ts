@@ -1,5 +1,7 @@
 import { createHistogram } from "node:perf_hooks";
-import type { Cluster } from "../../src/cluster.js";
+import type { Cluster, Seat } from "../../src/cluster.js";
+import { sharedMs } from "../cluster/clock.js";
+import type { Crew } from "../cluster/crew.js";
 import { Meter, megabytes, rssBytes } from "../cluster/meter.js";
 import { onStage, type Stage } from "../cluster/stage.js";
 import { type Report, round, type ScenarioOptions, type Spread, spreadOf } from "../scenario.js";
@@ -13,40 +15,69 @@ const drainShare = 2;
 
 /**
  * A tenth of the nodes crashes and at the same moment the others begin to send broadcasts, each time another one.
- * Counted is what arrives until the queues are empty, at most twice as long as was sent.
+ * Counted is what arrives until the queues are empty, at most twice as long as was sent. Each thread has its share of
+ * the victims and sends its share.
  */
-export function storm(options: ScenarioOptions): Promise<Report> {
+export function storm(options: ScenarioOptions, crew: Crew): Promise<Report> {
   const { nodes } = options;
   const seconds = options.seconds ?? 10;
-  return onStage(options, async (stage) => {
+  return onStage(options, crew, async (stage) => {
     const { cluster } = stage;
-    await stage.gather((await cluster.open(nodes)).slice(1), nodes);
+    await stage.open(stage.shareOf(nodes));
+    await stage.gather(nodes);
     await stage.settle();
-    const victims = Array.from({ length: Math.max(1, Math.floor(nodes / 10)) }, () => cluster.remove(cluster.pick()));
-    for (const { name } of victims) cluster.expect(name);
-    const receipts = new Receipts(cluster, Math.round(seconds * broadcastsPerSecond));
+    const victims = await pickVictims(stage, nodes);
+    const receipts = new Receipts(cluster, crew, Math.round(seconds * broadcastsPerSecond));
     const depths = new Depths(cluster);
-    const meter = new Meter(cluster);
-    const beganMs = performance.now();
-    const [crashAllMs] = await Promise.all([
-      allKnow(stage, nodes - victims.length, beganMs),
-      stage.during(
-        () => `storm: ${receipts.line()}`,
-        () => send(cluster, receipts, beganMs),
-      ),
-      ...victims.map(({ node }) => node.close()),
-    ]);
+    await stage.step();
+    const meter = new Meter(stage);
+    const crashAllMs = await rage(stage, receipts, victims, nodes);
     await stage.during(
       () => `the last copies: ${receipts.line()}`,
       () => cluster.until("the last copies", isOver(depths, drainShare * seconds), Number.POSITIVE_INFINITY),
     );
-    const { packets, bytes, drops, cpuSeconds, loopDelayMs, elapsedMs } = meter.stop();
+    await stage.step();
+    const { packets, bytes, drops, cpuSeconds, loopDelayMs, elapsedMs } = await meter.stop();
     depths.stop();
-    const pruned = cluster.seats.reduce((sum, { node }) => sum + node.stats.counters.recordsPruned, 0);
+    const pruned = sumOf(
+      await crew.share(cluster.seats.reduce((sum, { node }) => sum + node.stats.counters.recordsPruned, 0)),
+    );
     const cost = { elapsedMs, cpuSeconds, rssMb: megabytes(rssBytes()), packets, bytes, drops, pruned, loopDelayMs };
-    const figures = { crashed: victims.length, crashAllMs, ...receipts.figures(), ...depths.figures(), ...cost };
-    return { case: "storm", nodes, seconds, payloadBytes, ...figures, ...stage.verdict() };
+    const crashed = Math.max(1, Math.floor(nodes / 10));
+    const figures = { crashed, crashAllMs, ...(await receipts.figures()), ...(await depths.figures(crew)), ...cost };
+    const threads = crew.size;
+    return { case: "storm", nodes, threads, seconds, payloadBytes, ...figures, ...(await stage.verdict()) };
   });
+}
+
+/** Together: this thread's victims, which nobody counts any more. */
+async function pickVictims(stage: Stage, nodes: number): Promise<Seat[]> {
+  const { cluster, crew } = stage;
+  const count = stage.shareOf(Math.max(1, Math.floor(nodes / 10)));
+  const victims = Array.from({ length: count }, () => cluster.remove(cluster.pick()));
+  const names = await crew.share(victims.map(({ name }) => name));
+  for (const name of names.flat()) cluster.expect(name);
+  return victims;
+}
+
+/** Together: the crash and the broadcasts. When the last node has lost the last victim from its members. */
+async function rage(stage: Stage, receipts: Receipts, victims: readonly Seat[], nodes: number): Promise<number> {
+  const { cluster, crew } = stage;
+  const beganMs = sharedMs();
+  const left = nodes - sumOf(await crew.share(victims.length));
+  const [knownMs] = await Promise.all([
+    allKnow(stage, left, beganMs),
+    stage.during(
+      () => `storm: ${receipts.line()}`,
+      () => send(cluster, receipts, beganMs),
+    ),
+    ...victims.map(({ node }) => node.close()),
+  ]);
+  return Math.max(...(await crew.share(knownMs)));
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }
 
 /** Whether no broadcast waits any more, or so many seconds have passed. */
@@ -55,35 +86,40 @@ function isOver(depths: Depths, seconds: number): () => boolean {
   return () => performance.now() > endMs || depths.sample().messages === 0;
 }
 
-/** When the last node has lost the last victim from its members. */
+/** When the last node of this thread has lost the last victim from its members. */
 async function allKnow(stage: Stage, members: number, beganMs: number): Promise<number> {
   await stage.attempt("the crash of a tenth", () => stage.cluster.isComplete(members), 180_000);
-  return round(performance.now() - beganMs);
+  return round(sharedMs() - beganMs);
 }
 
 /** Sends as many as are due at each tick; one that is late sends what it missed. */
 async function send(cluster: Cluster, receipts: Receipts, beganMs: number): Promise<void> {
-  while (receipts.sent < receipts.total) {
-    const due = Math.floor(((performance.now() - beganMs) * broadcastsPerSecond) / 1000);
-    while (receipts.sent < Math.min(due, receipts.total)) cluster.pick().node.broadcast(receipts.next());
+  while (receipts.sent < receipts.share) {
+    const dueShare = ((sharedMs() - beganMs) * broadcastsPerSecond) / 1000 / receipts.total;
+    const due = Math.floor(Math.min(1, dueShare) * receipts.share);
+    while (receipts.sent < due) cluster.pick().node.broadcast(receipts.next());
     await new Promise((resolve) => setTimeout(resolve, tickMs));
   }
 }
 
-/** Which node got which broadcast, and how long it took. */
+/** Which node got which broadcast, and how long it took. A broadcast says its number and when it was sent. */
 class Receipts {
   sent = 0;
+  /** Of all threads. */
   readonly total: number;
+  /** Of this one. */
+  readonly share: number;
   #delivered = 0;
   #duplicates = 0;
+  readonly #crew: Crew;
   readonly #nodes: number;
   readonly #latencyUs = createHistogram();
-  readonly #sentAtMs: Float64Array;
 
-  constructor(cluster: Cluster, total: number) {
+  constructor(cluster: Cluster, crew: Crew, total: number) {
     this.total = total;
+    this.share = Math.floor((total + crew.size - 1 - crew.rank) / crew.size);
+    this.#crew = crew;
     this.#nodes = cluster.seats.length;
-    this.#sentAtMs = new Float64Array(total);
     for (const { node } of cluster.seats) {
       const got = new Uint8Array(total);
       node.on("message", ({ payload }) => this.#receive(got, payload));
@@ -92,34 +128,45 @@ class Receipts {
 
   next(): Uint8Array {
     const payload = new Uint8Array(payloadBytes);
-    new DataView(payload.buffer).setUint32(0, this.sent);
-    this.#sentAtMs[this.sent++] = performance.now();
+    const view = new DataView(payload.buffer);
+    view.setUint32(0, this.#crew.rank + this.#crew.size * this.sent++);
+    view.setFloat64(4, sharedMs());
     return payload;
   }
 
   line(): string {
-    return `${this.sent}/${this.total} sent, ${this.#delivered} delivered`;
+    return `${this.sent}/${this.share} sent, ${this.#delivered} delivered`;
   }
 
-  figures(): { readonly [figure: string]: number | Spread } {
-    const expected = this.sent * (this.#nodes - 1);
-    const at = (percent: number): number => round(this.#latencyUs.percentile(percent) / 1000);
-    return {
-      broadcasts: this.sent,
+  /** Together, see Stage. */
+  async figures(): Promise<{ readonly [figure: string]: number | Spread }> {
+    const parts = await this.#crew.share({
+      sent: this.sent,
       delivered: this.#delivered,
-      deliveredShare: round(this.#delivered / expected),
       duplicates: this.#duplicates,
+      nodes: this.#nodes,
+      latencyUs: this.#latencyUs,
+    });
+    const sum = (name: "sent" | "delivered" | "duplicates" | "nodes"): number => sumOf(parts.map((part) => part[name]));
+    const latencyUs = createHistogram();
+    for (const part of parts) latencyUs.add(part.latencyUs);
+    const at = (percent: number): number => round(latencyUs.percentile(percent) / 1000);
+    return {
+      broadcasts: sum("sent"),
+      delivered: sum("delivered"),
+      deliveredShare: round(sum("delivered") / (sum("sent") * (sum("nodes") - 1))),
+      duplicates: sum("duplicates"),
       latencyMs: { p50: at(50), p99: at(99), max: at(100) },
     };
   }
 
   #receive(got: Uint8Array, payload: Uint8Array): void {
-    const index = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+    const view = new DataView(payload.buffer, payload.byteOffset);
+    const index = view.getUint32(0);
     if (got[index] === 1) this.#duplicates++;
     else this.#delivered++;
     got[index] = 1;
-    const ageMs = performance.now() - (this.#sentAtMs[index] as number);
-    this.#latencyUs.record(Math.max(1, Math.round(ageMs * 1000)));
+    this.#latencyUs.record(Math.max(1, Math.round(1000 * (sharedMs() - view.getFloat64(4)))));
   }
 }
 
@@ -147,9 +194,14 @@ class Depths {
     return { messages };
   }
 
-  figures() {
-    const leftInQueue = this.#messages.at(-1) ?? 0;
-    return { queueDepth: spreadOf(this.#membership), messageDepth: spreadOf(this.#messages), leftInQueue };
+  /** Together, see Stage. */
+  async figures(crew: Crew) {
+    const parts = await crew.share({ membership: this.#membership, messages: this.#messages });
+    return {
+      queueDepth: spreadOf(parts.flatMap(({ membership }) => membership)),
+      messageDepth: spreadOf(parts.flatMap(({ messages }) => messages)),
+      leftInQueue: Math.max(...parts.map(({ messages }) => messages.at(-1) ?? 0)),
+    };
   }
 
   stop(): void {

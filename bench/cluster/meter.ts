@@ -1,6 +1,8 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import type { Cluster, Traffic } from "../../src/cluster.js";
 import { round, type Spread } from "../scenario.js";
+import type { Crew } from "./crew.js";
+import type { Stage } from "./stage.js";
 
 /** What the operating system and the nodes counted between two moments. */
 export interface Metered {
@@ -10,22 +12,25 @@ export interface Metered {
   readonly bytes: number;
   readonly streamBytes: number;
   readonly drops: number;
+  /** Of the thread that is latest. */
   readonly loopDelayMs: Spread;
 }
 
 /** Seldom enough that the looking itself costs nothing beside an idle cluster. */
 const loopResolutionMs = 100;
 
-/** Starts at once. The CPU is that of the whole process: JavaScript, I/O thread and kernel. */
+/** Starts at once. The CPU is that of the whole process: all its threads and the kernel. */
 export class Meter {
   readonly #cluster: Cluster;
+  readonly #crew: Crew;
   readonly #beganMs: number;
   readonly #cpu: NodeJS.CpuUsage;
   readonly #loop: IntervalHistogram;
   readonly #traffic: Traffic;
 
-  constructor(cluster: Cluster) {
+  constructor({ cluster, crew }: Stage) {
     this.#cluster = cluster;
+    this.#crew = crew;
     this.#traffic = cluster.traffic();
     this.#loop = monitorEventLoopDelay({ resolution: loopResolutionMs });
     this.#loop.enable();
@@ -33,20 +38,33 @@ export class Meter {
     this.#cpu = process.cpuUsage();
   }
 
-  stop(): Metered {
+  /** Together, see Stage. */
+  async stop(): Promise<Metered> {
     const { user, system } = process.cpuUsage(this.#cpu);
     const elapsedMs = round(performance.now() - this.#beganMs);
     this.#loop.disable();
-    const now = this.#cluster.traffic();
-    const { sent, sentBytes, streamBytes, dropped } = this.#traffic;
+    const parts = await this.#crew.share({ traffic: this.#trafficSince(), loop: this.#loopDelay() });
+    const sum = (name: keyof Traffic): number => parts.reduce((all, { traffic }) => all + traffic[name], 0);
+    const worst = (name: keyof Spread): number => Math.max(...parts.map(({ loop }) => loop[name]));
     return {
       elapsedMs,
       cpuSeconds: round((user + system) / 1e6),
-      packets: now.sent - sent,
-      bytes: now.sentBytes - sentBytes,
-      streamBytes: now.streamBytes - streamBytes,
-      drops: now.dropped - dropped,
-      loopDelayMs: this.#loopDelay(),
+      packets: sum("sent"),
+      bytes: sum("sentBytes"),
+      streamBytes: sum("streamBytes"),
+      drops: sum("dropped"),
+      loopDelayMs: { p50: worst("p50"), p99: worst("p99"), max: worst("max") },
+    };
+  }
+
+  #trafficSince(): Traffic {
+    const [before, now] = [this.#traffic, this.#cluster.traffic()];
+    return {
+      sent: now.sent - before.sent,
+      received: now.received - before.received,
+      sentBytes: now.sentBytes - before.sentBytes,
+      streamBytes: now.streamBytes - before.streamBytes,
+      dropped: now.dropped - before.dropped,
     };
   }
 
@@ -61,9 +79,16 @@ export function rssBytes(): number {
   return process.memoryUsage.rss();
 }
 
-/** RSS once the garbage is gone, as far as the allocator gives it back. The bench runs with --expose-gc. */
+/** RSS once this thread's garbage is gone, as far as the allocator gives it back. The bench runs with --expose-gc. */
 export function cleanRssBytes(): number {
   for (let i = 0; i < 3; i++) globalThis.gc?.();
+  return rssBytes();
+}
+
+/** Together, see Stage: RSS once the garbage of all threads is gone. */
+export async function cleanRssOfAll(crew: Crew): Promise<number> {
+  cleanRssBytes();
+  await crew.share(null);
   return rssBytes();
 }
 

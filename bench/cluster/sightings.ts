@@ -1,26 +1,37 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { SeenKind } from "../../src/cluster.js";
+import { sharedMs } from "./clock.js";
 
-/** When who was told what became of some members. Times are milliseconds from the construction on. */
+/** What one thread saw of a member: times are of the clock that all threads share. */
+export interface Sighting {
+  readonly member: string;
+  /** When probes of it began, or who sent to it was refused; those from before its end too. */
+  readonly touchedMs: readonly number[];
+  /** One for each observer that was told. */
+  readonly toldMs: readonly number[];
+}
+
+/** When who was told what became of some members. */
 export class Sightings {
-  readonly beganMs = performance.now();
   readonly #kind: SeenKind;
   /** By member: when each observer was told. */
   readonly #told = new Map<string, Map<string, number>>();
-  /** By member: when the first probe of it began, or who sent to it was refused. */
-  readonly #touchedMs = new Map<string, number>();
+  readonly #touchedMs = new Map<string, number[]>();
   readonly #watch = (message: unknown): void => this.#noteTouch(message as { member: string; how?: string });
 
   constructor(kind: SeenKind, members: readonly string[]) {
     this.#kind = kind;
-    for (const member of members) this.#told.set(member, new Map());
+    for (const member of members) {
+      this.#told.set(member, new Map());
+      this.#touchedMs.set(member, []);
+    }
     for (const name of ["tattler:probe", "tattler:suspicion"]) subscribe(name, this.#watch);
   }
 
   note(kind: SeenKind, about: string, observer: string): void {
     const told = this.#told.get(about);
     if (told === undefined || kind !== this.#kind || told.has(observer)) return;
-    told.set(observer, performance.now() - this.beganMs);
+    told.set(observer, sharedMs());
   }
 
   /** How many observers were told, of all members together. */
@@ -28,11 +39,11 @@ export class Sightings {
     return [...this.#told.values()].reduce((sum, told) => sum + told.size, 0);
   }
 
-  /** By member, in milliseconds; `probedMs` is null when none was seen. */
-  results(): { readonly probedMs: number | null; readonly toldMs: readonly number[] }[] {
+  results(): Sighting[] {
     return [...this.#told].map(([member, told]) => ({
-      probedMs: this.#touchedMs.get(member) ?? null,
-      toldMs: [...told.values()].sort((a, b) => a - b),
+      member,
+      touchedMs: this.#touchedMs.get(member) ?? [],
+      toldMs: [...told.values()],
     }));
   }
 
@@ -42,8 +53,6 @@ export class Sightings {
 
   #noteTouch({ member, how }: { readonly member: string; readonly how?: string }): void {
     if (how !== undefined && how !== "started") return;
-    if (this.#told.has(member) && !this.#touchedMs.has(member)) {
-      this.#touchedMs.set(member, performance.now() - this.beganMs);
-    }
+    this.#touchedMs.get(member)?.push(sharedMs());
   }
 }

@@ -13,6 +13,12 @@ function bench(...args: string[]) {
   return { status, stderr, lines, last: () => JSON.parse(lines.at(-1) ?? "") as Record<string, unknown> };
 }
 
+/** A time after the fault, or a spread of such. */
+function expectSpreadFromZero(figure: unknown): void {
+  const values = typeof figure === "number" ? [figure] : Object.values(figure as Record<string, number>);
+  for (const value of values) expect(value).toBeGreaterThanOrEqual(0);
+}
+
 describe("npm run bench on whole clusters", () => {
   it("lets all nodes join at once and stay", () => {
     const { status, lines, last } = bench("cluster", "--nodes", "10", "--stay", "0.2", "--json");
@@ -53,6 +59,27 @@ describe("npm run bench on whole clusters", () => {
     expect(last().delivered).toBeGreaterThan(0);
   });
 
+  it.each([
+    [["cluster", "--stay", "0.2"], { sizesSeen: 10, drops: 0 }],
+    [["steady", "--seconds", "0.5"], { bytesPerEntry: expect.any(Number) }],
+    [["detect", "--fault", "crash", "--repeats", "3"], { allMs: anySpread, waitMs: anySpread }],
+    [["detect", "--fault", "silent", "--kill", "2", "--repeats", "1"], { allMs: anySpread }],
+    [["detect", "--fault", "leave", "--repeats", "3"], { allMs: anySpread }],
+    [["storm", "--seconds", "0.3"], { crashed: 1, broadcasts: 300, duplicates: 0, latencyMs: anySpread }],
+  ])("shares the nodes of %j among three threads", (args, figures) => {
+    const { status, last } = bench(...args, "--nodes", "10", "--threads", "3", "--json");
+    expect(status).toBe(0);
+    expect(last()).toMatchObject({ case: args[0], nodes: 10, threads: 3, falseFailures: 0, ...figures });
+    for (const [name, figure] of Object.entries(last())) if (name.endsWith("Ms")) expectSpreadFromZero(figure);
+  });
+
+  it("ends when a thread fails instead of waiting for it", () => {
+    const crew = new URL("../../build/js/bench/cluster/crew.js", import.meta.url);
+    const input = `import("${crew}").then(({ playTogether }) => playTogether("tea", {}, 2, (crew) => crew.share(1)));`;
+    const { status, stderr } = spawnSync(process.execPath, ["-"], { input, encoding: "utf8" });
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/thread 1: there is no case tea/)]);
+  });
+
   it("prints a table in Markdown of how it scales", () => {
     const flags = ["--sizes", "5,10", "--seconds", "0.2", "--repeats", "1"];
     const { status, lines } = bench("scaling", ...flags);
@@ -74,6 +101,7 @@ describe("npm run bench on whole clusters", () => {
     [["steady", "--set", "probeIntervalMs"], /give --set option=value/],
     [["steady", "--set", "tea=1"], /tea/],
     [["cluster", "--nods", "5"], /--nods/],
+    [["cluster", "--nodes", "8", "--threads", "3"], /--threads 3 is not a number in its range; give one from 1 to 2/],
   ])("refuses %j", (args, problem) => {
     const { status, stderr } = bench(...args);
     expect([status, stderr]).toEqual([2, expect.stringMatching(problem)]);
