@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { cellsOf, type Experiment, experiments, type Outcome, type Scale } from "../src/sim/experiments/index.js";
 import { fill, hashOf, toMarkdown } from "../src/sim/experiments/report.js";
+import { commandOf } from "./experiments/command.js";
 
 // The experiments themselves are shipped (src/sim/experiments), so that users repeat them with `tattler sim`; processes
 // and files, which the simulator may not touch, are here.
@@ -103,17 +104,9 @@ function serve(): Promise<number> {
 function describe(experiment: Experiment, scale: Scale, outcomes: readonly Outcome[]): string {
   const cells = cellsOf(experiment, scale);
   const seeds = [...new Set(cells.map(({ seed }) => seed))];
-  const flags = [
-    experiment.name,
-    ...(scale.size === "quick" ? ["--quick"] : []),
-    ...(scale.seed === 1 ? [] : [`--seed ${scale.seed}`]),
-    ...(scale.runs === undefined ? [] : [`--runs ${scale.runs}`]),
-    ...(scale.nodes === undefined ? [] : [`--nodes ${scale.nodes}`]),
-    ...(scale.setup === undefined ? [] : [`--setup ${scale.setup}`]),
-  ];
   const range = seeds.length === 1 ? `seed ${seeds[0]}` : `seeds ${Math.min(...seeds)} to ${Math.max(...seeds)}`;
   const counts = `${cells.length} runs, ${range}, trace ${hashOf(outcomes)}`;
-  const head = `\`npm run experiments -- ${flags.join(" ")}\`: ${counts}.`;
+  const head = `\`${commandOf([experiment.name], scale)}\`: ${counts}.`;
   return [head, ...fill(experiment, cells, outcomes).map(toMarkdown)].join("\n\n");
 }
 
