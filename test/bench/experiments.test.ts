@@ -1,0 +1,151 @@
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { KeptOutcomes, type Origin } from "../../bench/experiments/kept_outcomes.js";
+import { hashOfProgram } from "../../bench/experiments/program.js";
+
+const origin: Origin = { experiments: ["join", "storm"], scale: { size: "quick", seed: 1, nodes: 4 }, program: "abc" };
+const some = { samples: { ms: [1, 2] }, traceHash: "00ff" };
+const other = { samples: { ms: [3] }, traceHash: "11ee" };
+
+let folder = "";
+let file = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "tattler-"));
+  file = join(folder, "kept.jsonl");
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const textOf = (path: string): string => readFileSync(path, "utf8");
+
+describe("kept outcomes", () => {
+  it("are those of their experiment and cell", () => {
+    const kept = new KeptOutcomes(file, origin);
+    expect(kept.get("join", 0)).toBeUndefined();
+    kept.add("join", 12, some);
+    kept.add("storm", 1, other);
+    for (const one of [kept, new KeptOutcomes(file, origin)]) {
+      expect(one.get("join", 12)).toMatchObject(some);
+      expect(one.get("storm", 1)).toMatchObject(other);
+      expect([one.get("storm", 12), one.get("join", 1)]).toEqual([undefined, undefined]);
+    }
+  });
+
+  it.each([
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    Number.NaN,
+    -0,
+    0,
+    0.1 + 0.2,
+    Number.MIN_VALUE,
+    Number.MAX_VALUE,
+    2 ** 53 + 2,
+  ])("come back exactly: %s", (value) => {
+    new KeptOutcomes(file, origin).add("join", 0, { samples: { a: [1, value, 2], none: [] }, traceHash: "00ff" });
+    const outcome = new KeptOutcomes(file, origin).get("join", 0);
+    expect(outcome).toMatchObject({ samples: { a: [1, value, 2], none: [] }, traceHash: "00ff" });
+    expect(Object.is(outcome?.samples.a?.[1], value)).toBe(true);
+  });
+
+  it("lose only the line that a kill cut off, wherever it was cut", () => {
+    const kept = new KeptOutcomes(file, origin);
+    kept.add("join", 0, some);
+    const before = textOf(file);
+    kept.add("join", 1, other);
+    const whole = textOf(file);
+    for (let length = before.length; length < whole.length; length++) {
+      writeFileSync(file, whole.slice(0, length));
+      const again = new KeptOutcomes(file, origin);
+      expect([length, again.get("join", 1)]).toEqual([length, undefined]);
+      expect(again.get("join", 0)).toMatchObject(some);
+      again.add("join", 1, other);
+      expect(textOf(file)).toBe(whole);
+    }
+  });
+
+  it("begin anew when not even the first line was whole", () => {
+    new KeptOutcomes(file, origin);
+    const head = textOf(file);
+    for (let length = 0; length < head.length; length++) {
+      writeFileSync(file, head.slice(0, length));
+      new KeptOutcomes(file, origin).add("join", 0, some);
+      expect(new KeptOutcomes(file, origin).get("join", 0)).toMatchObject(some);
+      expect(textOf(file).startsWith(head)).toBe(true);
+    }
+  });
+
+  it.each([
+    ["another build", { program: "abd" }, /is from another build, whose figures may differ; delete it or give another/],
+    [
+      "other experiments",
+      { experiments: ["join"] },
+      /is from `npm run experiments -- join --quick --nodes 4`; run that/,
+    ],
+    ["a full run", { scale: { size: "full", seed: 1, nodes: 4 } }, /-- join storm --nodes 4`; run that/],
+    ["another seed", { scale: { ...origin.scale, seed: 2 } }, /--quick --seed 2 --nodes 4`; run that/],
+    ["a number of runs", { scale: { ...origin.scale, runs: 2 } }, /--quick --runs 2 --nodes 4`; run that/],
+    ["no number of nodes", { scale: { size: "quick", seed: 1 } }, /-- join storm --quick`; run that/],
+    ["a setup", { scale: { ...origin.scale, setup: "SWIM" } }, /--nodes 4 --setup SWIM`; run that/],
+  ] as const)("of %s are refused and left as they are", (_, difference, problem) => {
+    new KeptOutcomes(file, { ...origin, ...difference }).add("join", 0, some);
+    const text = `${textOf(file)}cut`;
+    writeFileSync(file, text);
+    expect(() => new KeptOutcomes(file, origin)).toThrow(problem);
+    expect(textOf(file)).toBe(text);
+  });
+
+  it.each(["# Mine\n", "# Mine", "\n", "{}\n", "null\n", '{"program":"abc"}\n'])("are not in a file of %j", (text) => {
+    writeFileSync(file, text);
+    expect(() => new KeptOutcomes(file, origin)).toThrow(/kept.jsonl holds no outcomes of experiments; give another/);
+    expect(textOf(file)).toBe(text);
+  });
+
+  it.each(["", "\0\0", "{}", "null"])("tell which line is broken: %j", (line) => {
+    new KeptOutcomes(file, origin).add("join", 0, some);
+    const text = `${textOf(file)}${line}\n`;
+    writeFileSync(file, text);
+    expect(() => new KeptOutcomes(file, origin)).toThrow(/line 3 of .*kept.jsonl is broken; delete it/);
+    expect(textOf(file)).toBe(text);
+  });
+});
+
+describe("the hash of a program", () => {
+  const parts = ["dist/random.js", "dist/sim/network.js", "build/Release/tattler.node"];
+  const bench = ["build/js/bench/experiments.js", "build/js/bench/experiments/program.js"];
+  const put = (name: string, text: string): void => {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  };
+  beforeEach(() => {
+    for (const name of [...parts, ...bench]) put(name, name);
+  });
+
+  it.each([...parts, ...bench])("is another when %s is", (name) => {
+    const before = hashOfProgram(folder);
+    put(name, "other");
+    expect(hashOfProgram(folder)).not.toBe(before);
+    put(name, name);
+    expect(hashOfProgram(folder)).toBe(before);
+  });
+
+  it("is another when a file is added or has another name", () => {
+    const hashes = [hashOfProgram(folder)];
+    put("dist/sim/clock.js", "");
+    hashes.push(hashOfProgram(folder));
+    renameSync(join(folder, "dist/sim/clock.js"), join(folder, "dist/sim/clocks.js"));
+    hashes.push(hashOfProgram(folder));
+    expect(new Set(hashes).size).toBe(3);
+  });
+
+  it("is the same whatever has no say in the figures, and in another place", () => {
+    const before = hashOfProgram(folder);
+    for (const name of ["dist/random.d.ts", "dist/.tsbuildinfo", "build/js/bench/soak.js"]) put(name, "other");
+    expect(hashOfProgram(folder)).toBe(before);
+    const moved = `${folder}-moved`;
+    renameSync(folder, moved);
+    folder = moved;
+    expect(hashOfProgram(folder)).toBe(before);
+  });
+});
