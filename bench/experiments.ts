@@ -5,12 +5,15 @@ import { parseArgs } from "node:util";
 import { cellsOf, type Experiment, experiments, type Outcome, type Scale } from "../src/sim/experiments/index.js";
 import { fill, hashOf, toMarkdown } from "../src/sim/experiments/report.js";
 import { commandOf } from "./experiments/command.js";
+import { KeptOutcomes } from "./experiments/kept_outcomes.js";
+import { hashOfProgram } from "./experiments/program.js";
 
 // The experiments themselves are shipped (src/sim/experiments), so that users repeat them with `tattler sim`; processes
-// and files, which the simulator may not touch, are here.
+// and files, which the simulator may not touch, are here. With --keep a run that was killed goes on where it was.
 
 const usage = `npm run experiments -- [${[...experiments.keys()].join("|")}|all]... [--quick] [--jobs 2]
     [--seed 1] [--runs N] [--nodes N] [--setup NAME] [--out bench/RESULTS.md] [--dry]
+    [--keep FILE], which gets each cell as it ends; given again after a kill, only the others run
 all: but ${[...experiments.values()]
   .filter(({ isLong }) => isLong)
   .map(({ name }) => name)
@@ -36,6 +39,7 @@ async function main(): Promise<number> {
       nodes: { type: "string" },
       setup: { type: "string" },
       out: { type: "string", default: "bench/RESULTS.md" },
+      keep: { type: "string" },
     },
   });
   const scale: Scale = {
@@ -51,32 +55,54 @@ async function main(): Promise<number> {
   const names = positionals.length === 0 || positionals.includes("all") ? usual : positionals;
   const unknown = names.find((name) => !experiments.has(name));
   if (unknown !== undefined) return fail(`there is no experiment ${unknown}`);
+  let kept: KeptOutcomes | null = null;
+  try {
+    if (values.keep !== undefined) kept = openKept(values.keep, names, scale);
+  } catch (error) {
+    return fail((error as Error).message, "");
+  }
   for (const name of names) {
     const experiment = experiments.get(name) as Experiment;
-    const section = describe(experiment, scale, await runAll(experiment, scale, Math.max(1, Number(values.jobs))));
+    const outcomes = await runAll(experiment, scale, Math.max(1, Number(values.jobs)), kept);
+    const section = describe(experiment, scale, outcomes);
     if (values.dry) console.log(section);
     else writeSection(values.out, name, section);
   }
   return 0;
 }
 
-/** The outcomes of all cells, in their order, from `jobs` processes. */
-async function runAll(experiment: Experiment, scale: Scale, jobs: number): Promise<Outcome[]> {
+function openKept(path: string, names: readonly string[], scale: Scale): KeptOutcomes {
+  const root = fileURLToPath(new URL("../../..", import.meta.url));
+  return new KeptOutcomes(path, { experiments: names, scale, program: hashOfProgram(root) });
+}
+
+/** The outcomes of all cells, in their order: those that are kept, and the others from `jobs` processes. */
+async function runAll(
+  experiment: Experiment,
+  scale: Scale,
+  jobs: number,
+  kept: KeptOutcomes | null,
+): Promise<Outcome[]> {
+  const { name } = experiment;
   const { length } = cellsOf(experiment, scale);
-  const outcomes: Outcome[] = new Array(length);
-  let next = 0;
-  let done = 0;
+  const outcomes = Array.from({ length }, (_, index) => kept?.get(name, index));
+  const missing = [...outcomes.keys()].filter((index) => outcomes[index] === undefined);
+  let done = length - missing.length;
+  if (kept !== null && done > 0) process.stderr.write(`${name}: ${done} of ${length} cells are in ${kept.path}\n`);
   const work = async (): Promise<void> => {
     const child = fork(fileURLToPath(import.meta.url), { serialization: "advanced" });
-    for (let index = next++; index < length; index = next++) {
-      outcomes[index] = await ask(child, { name: experiment.name, scale, index });
-      process.stderr.write(`\r${experiment.name}: ${++done} of ${length} cells `);
+    for (let index = missing.shift(); index !== undefined; index = missing.shift()) {
+      const outcome = await ask(child, { name, scale, index });
+      kept?.add(name, index, outcome);
+      outcomes[index] = outcome;
+      process.stderr.write(`\r${name}: ${++done} of ${length} cells `);
     }
     child.disconnect();
   };
-  await Promise.all(Array.from({ length: Math.min(jobs, length) }, work));
-  process.stderr.write("\n");
-  return outcomes;
+  const workers = Array.from({ length: Math.min(jobs, missing.length) }, work);
+  await Promise.all(workers);
+  if (workers.length > 0) process.stderr.write("\n");
+  return outcomes as Outcome[];
 }
 
 function ask(child: ChildProcess, task: Task): Promise<Outcome> {
@@ -122,8 +148,8 @@ function writeSection(path: string, name: string, section: string): void {
   writeFileSync(path, isThere ? text.slice(0, start) + marked + text.slice(end + to.length) : added);
 }
 
-function fail(problem: string): number {
-  console.error(`experiments: ${problem}\n${usage}`);
+function fail(problem: string, help = `\n${usage}`): number {
+  console.error(`experiments: ${problem}${help}`);
   return 2;
 }
 

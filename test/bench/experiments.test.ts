@@ -1,10 +1,13 @@
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { KeptOutcomes, type Origin } from "../../bench/experiments/kept_outcomes.js";
 import { hashOfProgram } from "../../bench/experiments/program.js";
 
+const program = fileURLToPath(new URL("../../build/js/bench/experiments.js", import.meta.url));
 const origin: Origin = { experiments: ["join", "storm"], scale: { size: "quick", seed: 1, nodes: 4 }, program: "abc" };
 const some = { samples: { ms: [1, 2] }, traceHash: "00ff" };
 const other = { samples: { ms: [3] }, traceHash: "11ee" };
@@ -147,5 +150,65 @@ describe("the hash of a program", () => {
     renameSync(folder, moved);
     folder = moved;
     expect(hashOfProgram(folder)).toBe(before);
+  });
+});
+
+describe("npm run experiments -- --keep", () => {
+  const flags = ["join", "partitions", "--quick", "--nodes", "4", "--runs", "1", "--dry"];
+  const run = (...more: string[]) => spawnSync(process.execPath, [program, ...flags, ...more], { encoding: "utf8" });
+  /** Of how many cells it told that they had run. */
+  const ranOf = (stderr: string): number => stderr.match(/\r/g)?.length ?? 0;
+
+  let inOneGo = "";
+  let whole = "";
+  let lines: string[] = [];
+  beforeAll(() => {
+    const own = mkdtempSync(join(tmpdir(), "tattler-"));
+    inOneGo = run().stdout;
+    const { stdout, stderr } = run("--keep", join(own, "kept.jsonl"), "--jobs", "1");
+    whole = textOf(join(own, "kept.jsonl"));
+    lines = whole.trimEnd().split("\n");
+    rmSync(own, { recursive: true });
+    expect([stdout, ranOf(stderr), lines.length]).toEqual([inOneGo, 9 + 6, 1 + 9 + 6]);
+  }, 60_000);
+
+  it("goes on where a kill cut the file off, and ends like a run in one go", () => {
+    // After the third cell of the second experiment, whose members never find each other again, and a part of a line.
+    const kept = lines.slice(0, 1 + 9 + 3);
+    expect([inOneGo, kept.at(-1)]).toEqual([expect.stringMatching(/never/), expect.stringMatching(/"Infinity"/)]);
+    writeFileSync(file, whole.slice(0, kept.join("\n").length + 21));
+    const { status, stdout, stderr } = run("--keep", file, "--jobs", "1");
+    expect([status, stdout]).toEqual([0, inOneGo]);
+    expect(stderr).toContain(`join: 9 of 9 cells are in ${file}\npartitions: 3 of 6 cells are in ${file}\n`);
+    expect([ranOf(stderr), textOf(file)]).toEqual([3, whole]);
+  }, 60_000);
+
+  it("runs what is missing, anywhere, with any number of jobs, and takes the rest from the file", () => {
+    const altered = lines.map((line) => line.replace(/("partitions","cell":1,.*"healMs":)\[0\]/, '$1["Infinity"]'));
+    const kept = altered.filter((line) => !/"join","cell":[036],/.test(line));
+    writeFileSync(file, `${kept.join("\n")}\n`);
+    const { stdout, stderr } = run("--keep", file, "--jobs", "2");
+    expect([kept.length, ranOf(stderr)]).toEqual([1 + 6 + 6, 3]);
+    expect(textOf(file).trimEnd().split("\n").sort()).toEqual([...altered].sort());
+    expect(stdout).not.toBe(inOneGo);
+    expect(stdout).toBe(inOneGo.replace("for 1 s, tattler | 0 |", "for 1 s, tattler | never |"));
+  }, 60_000);
+
+  it("refuses the file of another build or of other flags, and leaves it as it is", () => {
+    const refused = (text: string, problem: string, ...more: string[]): void => {
+      writeFileSync(file, text);
+      const { status, stdout, stderr } = run("--keep", file, ...more);
+      expect([status, stdout, stderr, textOf(file)]).toEqual([2, "", `experiments: ${file} ${problem}\n`, text]);
+    };
+    const remedy = "delete it or give another file";
+    const another = whole.replace(/"program":"[0-9a-f]{64}"/, `"program":"${"0".repeat(64)}"`);
+    refused(another, `is from another build, whose figures may differ; ${remedy}`);
+    const command = "`npm run experiments -- join partitions --quick --runs 1 --nodes 4`";
+    refused(whole, `is from ${command}; run that, ${remedy}`, "--seed", "2");
+  });
+
+  it("tells at once that a file cannot be written", () => {
+    const { status, stdout, stderr } = run("--keep", join(folder, "none", "kept.jsonl"));
+    expect([status, stdout, stderr]).toEqual([2, "", expect.stringMatching(/^experiments: ENOENT.*none/)]);
   });
 });
