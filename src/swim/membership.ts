@@ -155,6 +155,12 @@ export class Membership {
     }
   }
 
+  /** Our quarantine is over. */
+  comeBack(nowMs: number): void {
+    this.#verdicts.resume(nowMs);
+    this.own.comeBack(nowMs);
+  }
+
   /** Somebody answered a ping, perhaps one that looked once more at a suspect. */
   handleAck(from: MemberHandle, seq: number): void {
     this.#verdicts.handleAck(from, seq);

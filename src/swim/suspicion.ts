@@ -86,6 +86,16 @@ export class Suspicions {
     this.#isStale = true;
   }
 
+  /** Leaves no suspicion less than its shortest time, as if it began at `nowHeardMs`. */
+  renew(nowHeardMs: number): void {
+    for (const suspicion of this.#byMember.values()) {
+      const leftMs = expiryHeardMs(suspicion) - nowHeardMs;
+      suspicion.extraMs += Math.max(0, suspicion.minMs - leftMs);
+      suspicion.checkSeq = 0;
+    }
+    this.#isStale = true;
+  }
+
   end(member: MemberHandle): void {
     if (this.#byMember.delete(member)) this.#isStale = true;
   }

@@ -125,7 +125,7 @@ export class Swim {
       if (!quarantine.isOn) membership.handleSuspect(nowMs, accusation);
     };
     const ended = (atMs: number, how: ProbeEnd, target: MemberHandle): void => {
-      if (quarantine.handleProbe(atMs, how, target)) membership.own.comeBack(atMs);
+      if (quarantine.handleProbe(atMs, how, target)) membership.comeBack(atMs);
     };
     const sight = { roster, awareness, hearing, suspicions: this.#suspicions, roundTrips };
     const looks = { ...sight, self: self.handle, effects, nextSeq, accuse, ended };

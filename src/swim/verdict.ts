@@ -56,6 +56,12 @@ export class Verdicts {
     return true;
   }
 
+  /** We judge again: who is still suspected may have refuted it while we compared our view with nobody. */
+  resume(nowMs: number): void {
+    const { suspicions, hearing } = this.#parts;
+    suspicions.renew(nowMs - hearing.frozenMs(nowMs));
+  }
+
   /** Whose suspicion has run out by `drainedThroughMs` and who did not answer when we looked once more. */
   due(nowMs: number, drainedThroughMs: number): MemberHandle[] {
     const { suspicions, hearing } = this.#parts;

@@ -222,7 +222,9 @@ describe("a node in quarantine", () => {
       const calls = stage.recorder.take("ping", "queueAlive");
       announced.push(...calls.filter(({ verb }) => verb === "queueAlive"));
       for (const { verb, target, seq } of calls) {
-        if (verb === "ping") stage.swim.handleAck(stage.nowMs, target as number, seq as number);
+        if (verb !== "ping") continue;
+        stage.swim.handleHeard(stage.nowMs);
+        stage.swim.handleAck(stage.nowMs, target as number, seq as number);
       }
     }
     return announced;
@@ -282,6 +284,17 @@ describe("a node in quarantine", () => {
     expect(announced).toMatchObject([{ incarnation: 6, meta: [1] }]);
     expect(stage.recorder.urgent.at(-1)).toBe(stage.self);
     expect(stage.swim.stats()).toMatchObject({ quarantines: 1, quarantined: 0 });
+  });
+
+  it("gives whom it still suspects the time to refute when it is back", () => {
+    const stage = quarantined({ suspicionMinMs: 2 * second });
+    for (const name of ["m6", "m7"]) stage.suspect(name, "m8");
+    while (stage.swim.quarantine.isOn) answerProbes(stage, 0.1);
+    answerProbes(stage, 1.8);
+    expect([stage.view("m6"), stage.view("m7")]).toEqual(["suspect 1", "suspect 1"]);
+    stage.alive("m6", { incarnation: 2 });
+    answerProbes(stage, 2);
+    expect([stage.view("m6"), stage.view("m7")]).toEqual(["alive 2", "dead 1"]);
   });
 
   it("can leave, and then says what it says of itself then", () => {
