@@ -123,6 +123,12 @@ export class Roster {
     for (let i = 0; i < this.#size; i++) yield this.#list[i] as MemberHandle;
   }
 
+  /** All but those known by hearsay, in the order of members(). */
+  firsthand(): Uint32Array {
+    const list = this.#list.slice(0, this.#size);
+    return this.#hearsay.size === 0 ? list : list.filter((member) => !this.isHearsay(member));
+  }
+
   /** Makes room for handles up to this one, so that to add many members copies nothing. */
   reserve(handle: number): void {
     this.#reserve(handle);

@@ -5,6 +5,7 @@ import type { AliveView, MemberRecord } from "../wire/records.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import { fingerprintOf } from "./digest.js";
 import type { Directory } from "./effects.js";
+import { FingerprintTable } from "./fingerprints.js";
 import type { Membership } from "./membership.js";
 import type { Roster } from "./roster.js";
 
@@ -48,31 +49,30 @@ export class Sync {
 
   /** Everybody we know, the dead and the left included whom we knew before they went. */
   localRecords(): MemberRecord[] {
-    return this.#tellable().map((member) => this.#recordOf(member));
+    return Array.from(this.#tellable(), (member) => this.#recordOf(member));
   }
 
   /** One number for each of localRecords(). */
   fingerprints(salt: number): Uint32Array {
     const members = this.#tellable();
-    const prints = new Uint32Array(members.length);
-    for (let i = 0; i < members.length; i++) prints[i] = this.#fingerprint(members[i] as MemberHandle, salt);
-    return prints;
+    const fingerprints = new Uint32Array(members.length);
+    for (let i = 0; i < members.length; i++) fingerprints[i] = this.#fingerprint(members[i] as MemberHandle, salt);
+    return fingerprints;
   }
 
   /** What a peer of these fingerprints lacks of ours, and the fingerprints of what we lack of its. */
   compare(salt: number, theirs: Uint32Array): Comparison {
-    const unknown = new Set(theirs);
-    const records: MemberRecord[] = [];
-    for (const member of this.#tellable()) {
-      if (!unknown.delete(this.#fingerprint(member, salt))) records.push(this.#recordOf(member));
-    }
-    return { records, wanted: Uint32Array.from(unknown) };
+    const table = new FingerprintTable(this.fingerprints(salt));
+    const wanted = table.meet(theirs);
+    const lacking = this.#tellable().filter((_, place) => !table.isMet(place));
+    return { records: Array.from(lacking, (member) => this.#recordOf(member)), wanted };
   }
 
   /** Our records of these fingerprints. Such as have changed since are left out: their news is on its way. */
   recordsOf(salt: number, wanted: Uint32Array): MemberRecord[] {
-    const asked = new Set(wanted);
-    const members = this.#tellable().filter((member) => asked.has(this.#fingerprint(member, salt)));
+    const table = new FingerprintTable(this.fingerprints(salt));
+    table.meet(wanted);
+    const members = Array.from(this.#tellable().filter((_, place) => table.isMet(place)));
     // What it told us may have made us refute: that it must know.
     const { self } = this;
     if (!members.includes(self)) members.push(self);
@@ -97,12 +97,10 @@ export class Sync {
     }
   }
 
-  #tellable(): MemberHandle[] {
-    const members: MemberHandle[] = [];
+  #tellable(): Uint32Array {
     // Who stays out has missed what others know, and would revive those whom they have forgotten.
-    if (this.#membership.own.toldState === MemberState.dead) return [this.self];
-    for (const member of this.#roster.members()) if (!this.#roster.isHearsay(member)) members.push(member);
-    return members;
+    if (this.#membership.own.toldState === MemberState.dead) return Uint32Array.of(this.self);
+    return this.#roster.firsthand();
   }
 
   #fingerprint(member: MemberHandle, salt: number): number {
