@@ -77,6 +77,7 @@ export interface Broadcasts {
   isQueued(subject: MemberHandle): boolean;
   /** Whether membership records or user messages wait. */
   hasNews(): boolean;
+  /** Called only when the number of digits changes, which is what transmit limits depend on. */
   setClusterSize(members: number): void;
   /** What pings and acks say of our view from now on; 0 and 0: nothing. */
   setDigest(low: number, high: number): void;

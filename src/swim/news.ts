@@ -15,7 +15,8 @@ export interface NewsParts {
 export class News {
   readonly #comparesViews: boolean;
   readonly #parts: NewsParts;
-  #announcedSize = -1;
+  /** The sizes that have as many digits as the one announced last: from the first to before the second. */
+  #announced = [0, 0] as readonly [number, number];
 
   /** @param comparesViews whether members whose views differ notice, and trade what differs (ARCHITECTURE 5.11). */
   constructor(comparesViews: boolean, parts: NewsParts) {
@@ -50,11 +51,19 @@ export class News {
     effects.broadcasts.queueAlive(member, address, incarnation, alive.meta(), versions, isUrgent);
   }
 
-  /** Transmit limits grow with the number of live members (M-130). */
+  /** Transmit limits grow with the digits of the number of live members (M-130): a call into the addon for each. */
   announceSize(): void {
     const { liveCount } = this.#parts.roster;
-    if (this.#announcedSize === liveCount) return;
-    this.#announcedSize = liveCount;
+    const [least, beyond] = this.#announced;
+    if (liveCount >= least && liveCount < beyond) return;
+    this.#announced = sizesLike(liveCount);
     this.#parts.effects.broadcasts.setClusterSize(liveCount);
   }
+}
+
+/** The sizes of as many digits as this one, of which 0 has none: from the first to before the second. */
+function sizesLike(size: number): readonly [number, number] {
+  let beyond = 1;
+  while (beyond <= size) beyond *= 10;
+  return [Math.floor(beyond / 10), beyond];
 }

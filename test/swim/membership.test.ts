@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { Evidence } from "../../src/wire/generated/wire/evidence.js";
+import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import { RecordKind } from "../../src/wire/generated/wire/record-kind.js";
 import type { MemberRecord } from "../../src/wire/records.js";
-import { ipOf, ringIndex, Stage } from "../support/recorder.js";
+import { ipOf, recordOf, ringIndex, Stage } from "../support/recorder.js";
 
 /** Brings "m1" into a state at incarnation 5, quietly. "m2" and "m3" are there to accuse. */
 const known: Record<string, (stage: Stage) => void> = {
@@ -41,8 +42,6 @@ function check(row: Row, tell: (stage: Stage, incarnation: number) => void): voi
   expect(stage.view("m1")).toBe(after);
   expect(stage.events()).toEqual(events);
   expect(stage.recorder.take()).toEqual(spreads ? relayed : []);
-  const { roster } = stage.swim;
-  expect(stage.recorder.clusterSize).toBe(roster.liveCount);
   expect(stage.heldAfterStop()).toEqual([]);
 }
 
@@ -290,5 +289,49 @@ describe("a name conflict (M-170, M-171, T-014, T-037)", () => {
   it("is not what an alive of the same address is: reclaiming does not let an old one in", () => {
     const stage = deadFor(20_000, 10_000, { incarnation: 5 });
     expect([stage.view("m1"), stage.events()]).toEqual(["dead 5", []]);
+  });
+});
+
+describe("the size of the cluster (M-130)", () => {
+  const others = Array.from({ length: 8 }, (_, i) => `m${i + 1}`);
+  const come: Record<string, (stage: Stage) => void> = {
+    alive: (stage) => stage.alive("m9"),
+    sync: (stage) => stage.sync("m1", recordOf("m9")),
+    suspicion: (stage) => stage.sync("m1", recordOf("m9", { state: MemberState.suspect })),
+    return: (stage) => {
+      stage.sync("m1", recordOf("m9", { state: MemberState.dead }));
+      stage.suspect("m9", "m2", 2);
+    },
+  };
+  const go: Record<string, (stage: Stage) => void> = {
+    death: (stage) => stage.death("m9", "m2", 2),
+    farewell: (stage) => stage.farewell("m9", 2),
+    leave: (stage) => stage.swim.leave(stage.nowMs),
+  };
+  const ways = Object.keys(come).flatMap((came) => Object.keys(go).map((went) => [came, went] as const));
+
+  it.each(ways)("is told when it gets another digit, by %s, or loses one, by %s", (came, went) => {
+    const stage = new Stage().started().knows(...others);
+    const sizes = [stage.recorder.clusterSize];
+    come[came]?.(stage);
+    sizes.push(stage.recorder.clusterSize);
+    go[went]?.(stage);
+    sizes.push(stage.recorder.clusterSize);
+    expect(sizes).toEqual([1, 10, 9]);
+  });
+
+  it("is told from nobody to 100, once for each number of digits", () => {
+    const stage = new Stage().started();
+    const sizes = new Set<number>();
+    for (let i = 1; i < 100; i++) {
+      stage.alive(`m${i}`);
+      sizes.add(stage.recorder.clusterSize);
+    }
+    stage.swim.leave(stage.nowMs);
+    for (let i = 1; i < 100; i++) {
+      stage.farewell(`m${i}`);
+      sizes.add(stage.recorder.clusterSize);
+    }
+    expect([...sizes]).toEqual([1, 10, 100, 99, 9, 0]);
   });
 });

@@ -164,7 +164,7 @@ describe("a leave (M-010, M-174, M-214)", () => {
     expect(stage.recorder.take()).toEqual([
       { verb: "queueDeath", subject: self, from: self, incarnation: 1, evidence: 3 },
     ]);
-    expect([stage.view("self"), stage.recorder.clusterSize, stage.events()]).toEqual(["left 1", 2, []]);
+    expect([stage.view("self"), stage.swim.roster.liveCount, stage.events()]).toEqual(["left 1", 2, []]);
   });
 
   it("is announced once", () => {
