@@ -4,13 +4,21 @@ import { atOnce, errorOf, isPromise } from "./io/at_once.js";
 type Listener<E extends NodeEventName> = (detail: NodeEvents[E]) => void;
 type AnyListener = (detail: never) => void;
 
+const none: readonly never[] = [];
+
 /** Who takes the failures of listeners in place of the `error` listeners. */
 export type TakeFailure = (event: NodeEventName, error: Error) => void;
 
+/** A listener, and whether it is for one event only. */
+interface Added {
+  readonly listener: AnyListener;
+  readonly isOnce: boolean;
+}
+
 /** Typed listeners and iterators over the events of one node. */
 export class EventHub {
-  /** Listeners in the order they came, each with whether it is for one event only. */
-  readonly #listeners = new Map<NodeEventName, Map<AnyListener, boolean>>();
+  /** In the order they came. A list is never changed: who is being called may add and remove others. */
+  readonly #listeners = new Map<NodeEventName, readonly Added[]>();
   readonly #streams = new Set<EventStream>();
   readonly #takeFailure: TakeFailure | null;
 
@@ -20,18 +28,19 @@ export class EventHub {
   }
 
   has(event: NodeEventName): boolean {
-    return (this.#listeners.get(event)?.size ?? 0) > 0;
+    return this.#of(event).length > 0;
   }
 
   /** A listener that is added again stays where it is. */
   add<E extends NodeEventName>(event: E, listener: Listener<E>, isOnce = false): void {
-    let listeners = this.#listeners.get(event);
-    if (listeners === undefined) this.#listeners.set(event, (listeners = new Map()));
-    listeners.set(listener, isOnce);
+    const added: Added = { listener, isOnce };
+    const place = this.#of(event).findIndex((one) => one.listener === listener);
+    this.#listeners.set(event, place < 0 ? [...this.#of(event), added] : this.#of(event).with(place, added));
   }
 
   remove<E extends NodeEventName>(event: E, listener: Listener<E>): void {
-    this.#listeners.get(event)?.delete(listener);
+    const others = this.#of(event).filter((one) => one.listener !== listener);
+    this.#listeners.set(event, others);
   }
 
   /**
@@ -39,30 +48,35 @@ export class EventHub {
    * one of those, it becomes a process warning. It never reaches the node.
    */
   emit<E extends NodeEventName>(event: E, detail: NodeEvents[E]): void {
-    const listeners = this.#listeners.get(event);
+    const listeners = this.#of(event);
     for (const stream of this.#streams) stream.push({ type: event, detail } as NodeEvent);
-    if (event === "error" && (listeners === undefined || listeners.size === 0)) return warn(detail as Error);
-    if (listeners === undefined) return;
-    for (const [listener, isOnce] of [...listeners]) {
-      if (isOnce) listeners.delete(listener);
-      this.#call(event, () => (listener as Listener<E>)(detail));
+    if (event === "error" && listeners.length === 0) return warn(detail as Error);
+    for (const added of listeners) {
+      const listener = added.listener as Listener<E>;
+      if (added.isOnce) this.remove(event, listener);
+      this.#call(event, listener, detail);
     }
   }
 
-  #call(event: NodeEventName, listener: () => unknown): void {
-    const report = (thrown: unknown): void => {
-      const error = errorOf(thrown);
-      if (this.#takeFailure !== null) this.#takeFailure(event, error);
-      else if (event === "error") warn(error);
-      else this.emit("error", error);
-    };
+  #of(event: NodeEventName): readonly Added[] {
+    return this.#listeners.get(event) ?? none;
+  }
+
+  #call<E extends NodeEventName>(event: E, listener: Listener<E>, detail: NodeEvents[E]): void {
     try {
-      const result = listener();
+      const result: unknown = listener(detail);
       if (this.#takeFailure !== null) atOnce(`listener of ${event}`, result);
-      else if (isPromise(result)) result.then(undefined, report);
+      else if (isPromise(result)) result.then(undefined, (thrown: unknown) => this.#report(event, thrown));
     } catch (thrown) {
-      report(thrown);
+      this.#report(event, thrown);
     }
+  }
+
+  #report(event: NodeEventName, thrown: unknown): void {
+    const error = errorOf(thrown);
+    if (this.#takeFailure !== null) this.#takeFailure(event, error);
+    else if (event === "error") warn(error);
+    else this.emit("error", error);
   }
 
   stream(capacity: number): EventStream {

@@ -9,7 +9,6 @@ import type {
   MemberStateName,
 } from "../delegates.js";
 import { tattlerError } from "../errors.js";
-import type { Directory } from "../swim/effects.js";
 import { EventKind, type MemberEvent } from "../swim/events.js";
 import type { Swim } from "../swim/swim.js";
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
@@ -21,12 +20,13 @@ import type { MemberRecord } from "../wire/records.js";
 import { unknownVersions } from "../wire/versions.js";
 import { formatAddress } from "./address.js";
 import { atOnce, errorOf, isPromise } from "./at_once.js";
+import type { CountedDirectory } from "./directory.js";
 import { rangesOf, versionMismatch } from "./versions.js";
 
 export interface ApplicationParts {
   readonly config: Config;
   readonly delegates: Delegates;
-  readonly directory: Directory;
+  readonly directory: CountedDirectory;
   /** Asked for only when the node runs. */
   readonly swim: () => Swim;
   readonly isClosed: () => boolean;
@@ -160,19 +160,20 @@ export class Application {
   snapshot(member: MemberHandle): Member {
     const { roster } = this.#parts.swim();
     const meta = roster.metaOf(member);
+    const { protocol, application } = rangesOf(roster.versionsOf(member));
     return Object.freeze({
       name: this.#parts.directory.nameOf(member),
       address: this.addressText(roster.addressOf(member)),
       state: stateNames[roster.stateOf(member)] as MemberStateName,
       incarnation: roster.incarnationOf(member),
       meta: meta.length === 0 ? meta : meta.slice(),
-      ...rangesOf(roster.versionsOf(member)),
+      protocol,
+      application,
     });
   }
 
   addressText(address: AddressHandle): string {
-    const port = this.#parts.directory.addressOf(address, this.#ip);
-    return formatAddress(this.#ip, port);
+    return this.#parts.directory.addressText(address);
   }
 
   /** Nobody waits for what is told; a promise that fails later is reported as if it had been thrown. */

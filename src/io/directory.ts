@@ -1,6 +1,7 @@
 import type { Directory } from "../swim/effects.js";
 import type { AddressHandle, Hub, MemberHandle } from "../wire/addon.js";
 import { isMappedIpv4 } from "../wire/ip.js";
+import { formatAddress } from "./address.js";
 
 /** The rings that Rings (0 to 3) and ViewDigest (4 and 5) ask for. */
 const ringCount = 6;
@@ -18,6 +19,8 @@ interface AddressEntry extends Entry {
   readonly ip: Uint8Array;
   readonly port: number;
   readonly key: number;
+  /** Made when it is first asked for. */
+  text: string | null;
 }
 
 /**
@@ -123,6 +126,15 @@ export class CountedDirectory implements Directory {
     return entry.port;
   }
 
+  /** "1.2.3.4:7946" or "[::1]:7946". */
+  addressText(address: AddressHandle): string {
+    const entry = this.#addresses[address];
+    if (entry !== undefined) return (entry.text ??= formatAddress(entry.ip, entry.port));
+    const ip = new Uint8Array(16);
+    const port = this.#hub.addressOf(address, ip);
+    return formatAddress(ip, port);
+  }
+
   #enter(member: MemberHandle, name: string): void {
     const first = ringCount * member;
     if (first >= this.#ringKeys.length) {
@@ -137,7 +149,7 @@ export class CountedDirectory implements Directory {
 
   #enterAddress(address: AddressHandle, ip: Uint8Array, port: number): void {
     const key = keyOf(ip, port);
-    this.#addresses[address] = { ip, port, key, references: 1 };
+    this.#addresses[address] = { ip, port, key, text: null, references: 1 };
     if (key >= 0) this.#byKey.set(key, address);
   }
 }

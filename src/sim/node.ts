@@ -3,12 +3,13 @@ import type { AccusedMember, Delegates, Member, Message, NodeEventName, NodeEven
 import { tattlerError } from "../errors.js";
 import { EventHub } from "../event_stream.js";
 import { Application } from "../io/application.js";
+import type { CountedDirectory } from "../io/directory.js";
 import type { Receiver } from "../io/dispatch.js";
 import { Payloads } from "../io/payloads.js";
 import type { Scheduled } from "../io/scheduler.js";
 import { versionsOfConfig } from "../io/versions.js";
 import type { Random } from "../random.js";
-import type { Datagrams, Directory } from "../swim/effects.js";
+import type { Datagrams } from "../swim/effects.js";
 import type { EventKind, MemberEvent } from "../swim/events.js";
 import type { ObservedChange } from "../swim/observer.js";
 import { Swim } from "../swim/swim.js";
@@ -34,7 +35,7 @@ export type JoinEnd = (error: Error | null) => void;
 
 export interface SimNodeParts {
   readonly config: Config;
-  readonly directory: Directory;
+  readonly directory: CountedDirectory;
   readonly endpoint: Endpoint;
   readonly self: MemberHandle;
   readonly address: AddressHandle;
@@ -77,7 +78,7 @@ export class SimNode implements Receiver, Scheduled {
   readonly payloads: Payloads;
   readonly application: Application;
   readonly host = new SimHost();
-  readonly #directory: Directory;
+  readonly #directory: CountedDirectory;
   readonly #counters: BigUint64Array;
   readonly #world: SimNodeWorld;
   readonly #events: EventHub;

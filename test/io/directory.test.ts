@@ -76,6 +76,25 @@ describe("the directory of all nodes of a thread", () => {
     expect([empty.internAddress(ipOf(0), 1), empty.intern("late"), empty.retain(0)]).toEqual([0, 0, false]);
   });
 
+  it("has each address as text, also one that only others of the hub refer to", () => {
+    const held = [0, 2].map((which) => directory.internAddress(ipOf(which), 7946));
+    const texts = ["10.0.0.1:7946", "[203:405:607:809:a0b:c0d:e0f:1011]:7946"];
+    for (let i = 0; i < 2; i++) expect(held.map((address) => directory.addressText(address))).toEqual(texts);
+    expect(directory.addressText(counted.hub.internAddress(ipOf(1), 1))).toBe("10.0.0.2:1");
+  });
+
+  it("has no text left of the address that a handle was before", () => {
+    const reusing = { internAddress: () => 1, releaseAddress: () => {} } as unknown as Hub;
+    const short = new CountedDirectory(reusing);
+    const texts = [0, 1].map((which) => {
+      const address = short.internAddress(ipOf(which), 1);
+      const text = short.addressText(address);
+      short.releaseAddress(address);
+      return text;
+    });
+    expect(texts).toEqual(["10.0.0.1:1", "10.0.0.2:1"]);
+  });
+
   it("gives an address back with its last reference, and counts those of others of the hub apart", () => {
     for (const which of [0, 2]) {
       const address = directory.internAddress(ipOf(which), 1);
