@@ -1,6 +1,7 @@
 import type { MemberHandle } from "../wire/addon.js";
 import { Evidence } from "../wire/generated/wire/evidence.js";
 import { MemberState } from "../wire/generated/wire/member-state.js";
+import { sharedIp } from "../wire/ip.js";
 import type { AliveView, MemberRecord } from "../wire/records.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import { fingerprintOf } from "./digest.js";
@@ -30,6 +31,7 @@ export class Sync {
   readonly #membership: Membership;
   readonly #directory: Directory;
   readonly #ask: (member: MemberHandle) => void;
+  readonly #ip = new Uint8Array(16);
   #asked = 0;
 
   /** @param ask has a member that we hold for dead refute that, if it can. */
@@ -109,8 +111,8 @@ export class Sync {
   }
 
   #recordOf(member: MemberHandle): MemberRecord {
-    const ip = new Uint8Array(16);
-    const port = this.#directory.addressOf(this.#roster.addressOf(member), ip);
+    const port = this.#directory.addressOf(this.#roster.addressOf(member), this.#ip);
+    const ip = sharedIp(this.#ip);
     const name = this.#directory.nameOf(member);
     const incarnation = this.#roster.incarnationOf(member);
     const state = this.#toldStateOf(member);

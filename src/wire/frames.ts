@@ -10,8 +10,9 @@ import { FrameKind } from "./generated/wire/frame-kind.js";
 import { MemberRecord as RecordTable } from "./generated/wire/member-record.js";
 import { MemberState } from "./generated/wire/member-state.js";
 import { Versions } from "./generated/wire/versions.js";
-import { isMappedIpv4, writeMappedIpv4 } from "./ip.js";
+import { isMappedIpv4, sharedIp, writeMappedIpv4 } from "./ip.js";
 import type { MemberRecord } from "./records.js";
+import { AsciiTexts } from "./texts.js";
 import { type PackedVersions, readVersions, unknownVersions, unpackVersions } from "./versions.js";
 
 /** Most plaintext bytes that members and payload take in one frame; the head adds less than 1 KiB. */
@@ -141,6 +142,8 @@ export class FrameRejection extends Error {
 const builder = new Builder(64 * 1024);
 const noBytes = new Uint8Array(0);
 const ascii = new Uint8Array(maxNameBytes);
+const texts = new AsciiTexts();
+const addressBytes = new Uint8Array(16);
 // Fatal, because a replaced character would give a member another name here than elsewhere.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const view = new Frame();
@@ -272,10 +275,10 @@ function readRecord(record: RecordTable, index: number, maxMetaBytes: number): M
     throw new FrameRejection("oversized", `member ${index}: metadata of more than ${maxMetaBytes} bytes`);
   }
   const name = readName(record.name(Encoding.UTF8_BYTES), "member name");
-  const ip = new Uint8Array(16);
-  const port = readAddress(record, ip);
+  const port = readAddress(record, addressBytes);
   if (port === null) reject(`member ${index}: not exactly one address`);
   if (port === 0) reject(`member ${index}: port 0`);
+  const ip = sharedIp(addressBytes);
   const versions = readVersions(record.versions(versionsView));
   const meta = record.metaArray()?.slice() ?? noBytes;
   if (versions === unknownVersions) return { name, ip, port, incarnation, state, meta };
@@ -301,15 +304,11 @@ function readName(bytes: string | Uint8Array | null, what: string): string {
   return readText(bytes, what);
 }
 
-function isAscii(byte: number): boolean {
-  return byte < 0x80;
-}
-
 function readText(bytes: string | Uint8Array | null, what: string): string {
   if (bytes === null) return "";
   if (typeof bytes === "string") return bytes;
-  // The decoder costs a call into C++, which for a short text is most of the work.
-  if (bytes.length <= maxNameBytes && bytes.every(isAscii)) return String.fromCharCode(...bytes);
+  const text = bytes.length <= maxNameBytes ? texts.of(bytes) : null;
+  if (text !== null) return text;
   try {
     return decoder.decode(bytes);
   } catch {

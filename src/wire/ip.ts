@@ -16,3 +16,11 @@ export function writeMappedIpv4(ip: number, into: Uint8Array): void {
   into[14] = ip >>> 8;
   into[15] = ip;
 }
+
+let lastShared = new Uint8Array(16);
+
+/** An array of these 16 bytes, not to be changed: the last one again where it has them, as for members of one host. */
+export function sharedIp(ip: Uint8Array): Uint8Array {
+  for (let i = 0; i < 16; i++) if (ip[i] !== lastShared[i]) return (lastShared = ip.slice());
+  return lastShared;
+}

@@ -1,7 +1,7 @@
 import type { MemberState } from "./generated/wire/member-state.js";
 import type { PackedVersions } from "./versions.js";
 
-/** One member as a state sync carries it. Owns its bytes. */
+/** One member as a state sync carries it. Its bytes stay as they are. */
 export interface MemberRecord {
   readonly name: string;
   /** 16 bytes, IPv4 mapped into IPv6, so that one address has one form (E-10). */

@@ -62,6 +62,19 @@ const anyRecord: fc.Arbitrary<MemberRecord> = fc.oneof(
   fc.tuple(plainRecord, anyVersions).map(([record, versions]) => ({ ...record, versions })),
 );
 
+describe("the addresses of records", () => {
+  it("stay what they were, however many have the same one", () => {
+    const ips = [1, 1, 2, 1, 1].map((last) => mapped(10, 0, 0, last));
+    const record = { port: 7946, incarnation: 1, state: MemberState.alive, meta: none };
+    const turn = encodeTurn(
+      head,
+      ips.map((ip, i) => ({ ...record, name: `m${i}`, ip })),
+      none,
+    );
+    expect(decodeTurn(turn).members.map(({ ip }) => ip)).toEqual(ips);
+  });
+});
+
 describe("a turn", () => {
   it("decodes to what was encoded, whatever the members and the payload", () => {
     fc.assert(
