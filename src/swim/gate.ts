@@ -57,12 +57,19 @@ export class Gate {
     return this.#effects.directory.internAddress(this.#ip, port);
   }
 
-  /** Takes a reference on the member of this name; 0 when no member may have it, or there is no room. */
-  memberNamed(name: string): MemberHandle {
+  /**
+   * Takes a reference on the member of the record; 0 when no member may have its name, or there is no room.
+   * @param subject 0 when its name is new. Nobody may refer to it any more, and the name be another handle's.
+   */
+  memberOf(subject: MemberHandle, alive: AliveView): MemberHandle {
+    const { directory } = this.#effects;
+    const isHeld = subject !== 0 && directory.retain(subject);
+    const name = isHeld ? directory.nameOf(subject) : alive.name();
     if (this.#effects.mayBeCalled?.(name) === false) {
       this.misnamed++;
+      if (isHeld) directory.release(subject);
       return 0;
     }
-    return this.#effects.directory.intern(name);
+    return isHeld ? subject : directory.intern(name);
   }
 }

@@ -80,7 +80,7 @@ export class Membership {
     if (!this.gate.takesMeta(alive.meta()) || !this.gate.takesVersions(subject, alive.versions())) return;
     const address = this.gate.addressOf(alive);
     if (address === 0) return;
-    if (!this.#roster.has(subject)) this.#admit(nowMs, address, incarnation, alive, MemberState.alive);
+    if (!this.#roster.has(subject)) this.#admit(nowMs, subject, address, incarnation, alive, MemberState.alive);
     else if (subject === this.#self.handle) this.own.handleAlive(nowMs, address, incarnation, alive);
     else this.#applyAlive(nowMs, subject, address, incarnation, alive);
     this.#effects.directory.releaseAddress(address);
@@ -126,11 +126,11 @@ export class Membership {
   }
 
   /** Records a member that others know as dead or left, so that an old alive cannot revive it (E-12). No event. */
-  admitGone(nowMs: number, state: MemberState, alive: AliveView, incarnation: number): void {
+  admitGone(nowMs: number, state: MemberState, subject: MemberHandle, alive: AliveView, incarnation: number): void {
     if (incarnation === 0 || !this.gate.takesMeta(alive.meta())) return;
     const address = this.gate.addressOf(alive);
     if (address === 0) return;
-    this.#admit(nowMs, address, incarnation, alive, state);
+    this.#admit(nowMs, subject, address, incarnation, alive, state);
     this.#effects.directory.releaseAddress(address);
   }
 
@@ -175,8 +175,15 @@ export class Membership {
     this.#news.announceSize();
   }
 
-  #admit(nowMs: number, address: AddressHandle, incarnation: number, alive: AliveView, state: MemberState): void {
-    const member = this.gate.memberNamed(alive.name());
+  #admit(
+    nowMs: number,
+    subject: MemberHandle,
+    address: AddressHandle,
+    incarnation: number,
+    alive: AliveView,
+    state: MemberState,
+  ): void {
+    const member = this.gate.memberOf(subject, alive);
     if (member === 0) return;
     if (!this.#roster.has(member)) {
       this.#roster.add(member, address, state, incarnation, nowMs);

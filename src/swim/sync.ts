@@ -153,7 +153,7 @@ export class Sync {
     const { incarnation, state } = record;
     const isGone = state === MemberState.dead || state === MemberState.left;
     if (isGone && !this.#roster.has(subject)) {
-      this.#membership.admitGone(nowMs, state, new RecordView(record, ""), incarnation);
+      this.#membership.admitGone(nowMs, state, subject, new RecordView(record, ""), incarnation);
     } else if (state === MemberState.dead && this.#roster.stateOf(subject) === MemberState.dead) {
       this.#membership.raiseDead(nowMs, subject, incarnation);
     } else if (state === MemberState.left) {

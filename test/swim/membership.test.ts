@@ -3,7 +3,7 @@ import { Evidence } from "../../src/wire/generated/wire/evidence.js";
 import { MemberState } from "../../src/wire/generated/wire/member-state.js";
 import { RecordKind } from "../../src/wire/generated/wire/record-kind.js";
 import type { MemberRecord } from "../../src/wire/records.js";
-import { ipOf, recordOf, ringIndex, Stage } from "../support/recorder.js";
+import { FakeAlive, ipOf, recordOf, ringIndex, Stage } from "../support/recorder.js";
 
 /** Brings "m1" into a state at incarnation 5, quietly. "m2" and "m3" are there to accuse. */
 const known: Record<string, (stage: Stage) => void> = {
@@ -117,6 +117,30 @@ describe("an alive (section 2.1, T-037)", () => {
         meta: [1, 2, 3],
       },
     ]);
+  });
+});
+
+describe("a newcomer", () => {
+  it("comes under its name when nobody refers to its handle any more", () => {
+    const stage = new Stage().started().knows("m2");
+    const { directory } = stage.recorder;
+    const handle = directory.intern("m1");
+    directory.release(handle);
+    stage.swim.handleAlive(stage.nowMs, handle, 1, new FakeAlive(recordOf("m1")));
+    expect([stage.view("m1"), stage.handle("m1") === handle]).toEqual(["alive 1", false]);
+    expect(stage.heldAfterStop()).toEqual([]);
+  });
+
+  it.each([false, true])("whose name is refused leaves no reference, known to others or not (%s)", (isKnown) => {
+    const stage = new Stage().started().knows("m2");
+    const { directory } = stage.recorder;
+    if (isKnown) directory.intern("m1");
+    stage.recorder.mayBeCalled = (name) => name !== "m1";
+    stage.alive("m1");
+    stage.sync("m2", recordOf("m1"), recordOf("m1", { state: MemberState.dead }));
+    expect([stage.view("m1"), stage.swim.stats().misnamed]).toEqual(["unknown", 3]);
+    if (isKnown) directory.release(stage.handle("m1"));
+    expect(stage.heldAfterStop()).toEqual([]);
   });
 });
 
