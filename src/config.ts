@@ -241,9 +241,13 @@ function checkRelations(timings: Record<NumberOption, number>): void {
   }
 }
 
+// Made once: a regular expression in a function is a new object at every call, and each admission asks.
+const strictName = /^[A-Za-z0-9.-]+$/;
+const controlCharacter = /\p{Cc}/u;
+
 /** Whether a member may have this name, as far as its characters go; the strict rule is Serf's (S-059). */
 export function isFitName(name: string, strict: boolean): boolean {
-  return strict ? /^[A-Za-z0-9.-]+$/.test(name) : !/\p{Cc}/u.test(name);
+  return strict ? strictName.test(name) : !controlCharacter.test(name);
 }
 
 function checkName(name: unknown, strict: boolean): string {

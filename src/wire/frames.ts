@@ -142,6 +142,8 @@ export class FrameRejection extends Error {
 const builder = new Builder(64 * 1024);
 const noBytes = new Uint8Array(0);
 const ascii = new Uint8Array(maxNameBytes);
+/** By length, because names have few different ones. */
+const asciiOfLength: (Uint8Array | undefined)[] = [];
 const texts = new AsciiTexts();
 const addressBytes = new Uint8Array(16);
 // Fatal, because a replaced character would give a member another name here than elsewhere.
@@ -182,7 +184,7 @@ function asciiOf(text: string): Uint8Array | null {
     if (code > 0x7f) return null;
     ascii[i] = code;
   }
-  return ascii.subarray(0, text.length);
+  return (asciiOfLength[text.length] ??= ascii.subarray(0, text.length));
 }
 
 function writeAddress(ip: Uint8Array, port: number): void {
