@@ -51,7 +51,7 @@ export class Sync {
 
   /** Everybody we know, the dead and the left included whom we knew before they went. */
   localRecords(): MemberRecord[] {
-    return Array.from(this.#tellable(), (member) => this.#recordOf(member));
+    return this.#recordsWhere(this.#tellable(), () => true);
   }
 
   /** One number for each of localRecords(). */
@@ -66,19 +66,18 @@ export class Sync {
   compare(salt: number, theirs: Uint32Array): Comparison {
     const table = new FingerprintTable(this.fingerprints(salt));
     const wanted = table.meet(theirs);
-    const lacking = this.#tellable().filter((_, place) => !table.isMet(place));
-    return { records: Array.from(lacking, (member) => this.#recordOf(member)), wanted };
+    return { records: this.#recordsWhere(this.#tellable(), (place) => !table.isMet(place)), wanted };
   }
 
   /** Our records of these fingerprints. Such as have changed since are left out: their news is on its way. */
   recordsOf(salt: number, wanted: Uint32Array): MemberRecord[] {
     const table = new FingerprintTable(this.fingerprints(salt));
     table.meet(wanted);
-    const members = Array.from(this.#tellable().filter((_, place) => table.isMet(place)));
+    const members = this.#tellable();
+    const records = this.#recordsWhere(members, (place) => table.isMet(place));
     // What it told us may have made us refute: that it must know.
-    const { self } = this;
-    if (!members.includes(self)) members.push(self);
-    return members.map((member) => this.#recordOf(member));
+    if (!table.isMet(members.indexOf(this.self))) records.push(this.#recordOf(this.self));
+    return records;
   }
 
   /**
@@ -103,6 +102,14 @@ export class Sync {
     // Who stays out has missed what others know, and would revive those whom they have forgotten.
     if (this.#membership.own.toldState === MemberState.dead) return Uint32Array.of(this.self);
     return this.#roster.firsthand();
+  }
+
+  #recordsWhere(members: Uint32Array, isTold: (place: number) => boolean): MemberRecord[] {
+    const records: MemberRecord[] = [];
+    for (let place = 0; place < members.length; place++) {
+      if (isTold(place)) records.push(this.#recordOf(members[place] as MemberHandle));
+    }
+    return records;
   }
 
   #fingerprint(member: MemberHandle, salt: number): number {
