@@ -220,6 +220,13 @@ describe("a comparison of views", () => {
     expect(record).toMatchObject({ name: "self", incarnation: a.swim.roster.incarnationOf(self) });
   });
 
+  it("tells ourselves once, asked for or not", () => {
+    const { sync } = ready().swim;
+    const told = (asked: Uint32Array): string[] => sync.recordsOf(7, asked).map(({ name }) => name);
+    const everybody = sync.localRecords().map(({ name }) => name);
+    expect([told(sync.fingerprints(7)), told(new Uint32Array(0))]).toEqual([everybody, ["self"]]);
+  });
+
   it("with another salt has other fingerprints", () => {
     const stage = ready();
     const all = [1, 2].flatMap((salt) => [...stage.swim.sync.fingerprints(salt)]);
