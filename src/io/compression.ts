@@ -19,7 +19,7 @@ export const leastPackedBytes = 1024;
  * end takes it as long. Nearly all that trade what differs are no longer.
  */
 const mostPackedAtOnce = 8192;
-/** The same for unpacking, at a ratio of 4. */
+/** What may unpack to so little; what grows beyond it all the same is unpacked again elsewhere. */
 const mostUnpackedAtOnce = mostPackedAtOnce / 4;
 
 const compress = promisify(brotliCompress);
@@ -43,16 +43,24 @@ export async function packFrame(frame: Uint8Array): Promise<Uint8Array> {
 export async function unpackFrame({ codec, packed }: PackedFrame, maxBytes: number): Promise<Uint8Array> {
   if (codec !== Codec.brotli) throw new StreamFault("malformed", `a frame packed with the unknown codec ${codec}`);
   if (!hasSmallWindow(packed)) throw new StreamFault("oversized", "a packed frame that asks for too large a window");
-  const options = { maxOutputLength: maxBytes };
+  const atOnce = packed.length <= mostUnpackedAtOnce ? unpackedAtOnce(packed, maxBytes) : null;
+  if (atOnce !== null) return atOnce;
   try {
-    return packed.length <= mostUnpackedAtOnce
-      ? brotliDecompressSync(packed, options)
-      : await decompress(packed, options);
+    return await decompress(packed, { maxOutputLength: maxBytes });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") {
       throw new StreamFault("oversized", `a packed frame that grows beyond ${maxBytes} bytes`);
     }
     throw new StreamFault("malformed", "a packed frame that does not unpack");
+  }
+}
+
+/** Null when it is no short frame after all, or none. */
+function unpackedAtOnce(packed: Uint8Array, maxBytes: number): Uint8Array | null {
+  try {
+    return brotliDecompressSync(packed, { maxOutputLength: Math.min(maxBytes, mostPackedAtOnce) });
+  } catch {
+    return null;
   }
 }
 

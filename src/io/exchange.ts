@@ -49,6 +49,8 @@ export async function receiveTurn(stream: FrameSocket, cluster: string, limits: 
   let head: DecodedFrame | null = null;
   let payloadBytes = 0;
   for (;;) {
+    // What has arrived already would be read without a pause.
+    if (head !== null) await nextTurn();
     const frame = decode(await stream.receive(), limits, limits.maxSyncRecords - records.length);
     head ??= frame;
     checkFrame(frame, head, cluster);

@@ -71,6 +71,22 @@ describe("a packed frame (M-062, M-185)", () => {
     await expect(unpackFrame(of(most + 1), most)).rejects.toThrow(`beyond ${most}`);
   });
 
+  it.each([
+    [8192, true],
+    [8193, false],
+  ])("of few bytes that grows to %d is unpacked on the spot: %s", async (bytes, isAtOnce) => {
+    let isDone = false;
+    const unpacking = unpackFrame({ codec: Codec.brotli, packed: brotli(new Uint8Array(bytes)) }, 65_536).then(
+      (frame) => {
+        isDone = true;
+        return frame;
+      },
+    );
+    for (let i = 0; i < 20; i++) await null;
+    expect(isDone).toBe(isAtOnce);
+    expect(await unpacking).toHaveLength(bytes);
+  });
+
   it.each([10, 16, 17, 18, 19, 22, 24])(
     "that asks for a window of 2^%d bytes is opened up to ours only",
     async (bits) => {
