@@ -35,6 +35,31 @@ describe("listeners", () => {
     expect(heard).toEqual(["first a", "second a", "second b"]);
   });
 
+  it("for one event hear one, and may add themselves again meanwhile", () => {
+    const hub = new EventHub();
+    const heard: string[] = [];
+    const again = ({ from }: Message): void => {
+      heard.push(from);
+      if (from === "a") hub.add("message", again, true);
+    };
+    hub.add("message", again, true);
+    emitAll(hub, ["a", "b", "c"]);
+    expect([heard, hub.has("message")]).toEqual([["a", "b"], false]);
+  });
+
+  it.each([
+    [true, false, ["a", "b"]],
+    [false, true, ["a"]],
+  ])("that are added again are for one event only as they were said to be last: %s, %s", (first, last, expected) => {
+    const hub = new EventHub();
+    const heard: string[] = [];
+    const listener = ({ from }: Message): unknown => heard.push(from);
+    hub.add("message", listener, first);
+    hub.add("message", listener, last);
+    emitAll(hub, ["a", "b"]);
+    expect(heard).toEqual(expected);
+  });
+
   it("that throw reach the error event, and the others still hear", () => {
     const hub = new EventHub();
     const heard: unknown[] = [];

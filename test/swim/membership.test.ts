@@ -326,6 +326,10 @@ describe("the size of the cluster (M-130)", () => {
       stage.sync("m1", recordOf("m9", { state: MemberState.dead }));
       stage.suspect("m9", "m2", 2);
     },
+    rebirth: (stage) => {
+      stage.sync("m1", recordOf("m9", { state: MemberState.dead }));
+      stage.alive("m9", { incarnation: 2 });
+    },
   };
   const go: Record<string, (stage: Stage) => void> = {
     death: (stage) => stage.death("m9", "m2", 2),

@@ -188,6 +188,18 @@ describe("running suspicions (M-116, T-032)", () => {
     );
   });
 
+  it("are left no less than the shortest time when they are renewed, nor less than they had, and a new look", () => {
+    const suspicions = suspected();
+    suspicions.start(other, accuser, 100, plain);
+    const looked = suspicions.of(other);
+    if (looked !== undefined) looked.checkSeq = 7;
+    suspicions.renew(4000);
+    expect(suspicions.of(other)?.checkSeq).toBe(0);
+    expect([suspicions.expired(7999, 0), suspicions.expired(8000, 0)]).toEqual([[], [other]]);
+    suspicions.end(other);
+    expect(suspicions.earliestHeardMs()).toBe(24_100);
+  });
+
   it("have no expiry when there are none", () => {
     expect(new Suspicions().earliestHeardMs()).toBe(never);
     expect(new Suspicions().expired(never, 0)).toEqual([]);
