@@ -53,6 +53,7 @@ export function parseArguments(args: string[]): Arguments {
   const fault = faults.find((name) => name === values.fault);
   if (fault === undefined) throw new ArgumentError(`there is no fault ${values.fault}; give ${faults.join(", ")}`);
   const nodes = count("nodes", values.nodes, 3, mostNodes);
+  const threads = count("threads", values.threads, 1, Math.floor(nodes / fewestNodesOfThread));
   return {
     names: positionals,
     json: values.json,
@@ -63,9 +64,9 @@ export function parseArguments(args: string[]): Arguments {
     scenario: {
       nodes,
       seed: count("seed", values.seed, 0, 2 ** 31),
-      threads: count("threads", values.threads, 1, Math.floor(nodes / fewestNodesOfThread)),
+      threads,
       seconds: measured,
-      parallel: count("parallel", values.parallel, 1, mostNodes),
+      parallel: count("parallel", values.parallel, threads, mostNodes),
       fault,
       kill: count("kill", values.kill, 1, mostNodes),
       repeats: count("repeats", values.repeats, 1, 1000),

@@ -33,7 +33,7 @@ export interface ClusterOptions {
   readonly options?: Partial<GossipOptions>;
   /** That of the other parts, when this is one part of a cluster in several threads. */
   readonly key?: Uint8Array;
-  /** Which part this is, from 0 on, and of how many: no two give the same name or seed. */
+  /** Which part this is, from 0 on, and of how many: no two give a node the same name or seed. */
   readonly part?: { readonly index: number; readonly of: number };
 }
 
@@ -43,8 +43,10 @@ export class WaitFailed extends Error {}
 const host = "127.0.0.1";
 const clusterName = "tattler-cluster";
 const keyBytes = 32;
+/** Between the seeds of two parts. */
+const partSeedStep = 7919;
 /** Joins under way at once: as many as a seed serves of one IP (`maxStreamsPerPeer`). */
-const parallelJoins = 64;
+export const parallelJoins = 64;
 
 /** Many encrypted nodes on real sockets of this process. Counts events instead of asking every node again and again. */
 export class Cluster {
@@ -67,7 +69,7 @@ export class Cluster {
   constructor(given: ClusterOptions) {
     this.#given = given;
     this.key = given.key ?? new Uint8Array(randomBytes(keyBytes));
-    this.random = new Random(given.seed);
+    this.random = new Random(given.seed + partSeedStep * (given.part?.index ?? 0));
   }
 
   /** Different sizes of the cluster that any node believed in on the way. */

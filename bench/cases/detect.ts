@@ -106,7 +106,9 @@ function collect(shares: readonly Share[], struckMs: number, times: Times): void
     const [firstMs, lastMs] = [toldMs[0], toldMs.at(-1)];
     if (firstMs === undefined || lastMs === undefined) continue;
     times.first.push(firstMs);
-    const touchedMs = of.flatMap((sighting) => sighting.touchedMs.filter((atMs) => atMs >= struckMs));
+    const touchedMs = of.map(
+      (sighting) => sighting.touchedMs.find((atMs) => atMs >= struckMs) ?? Number.POSITIVE_INFINITY,
+    );
     const waitMs = Math.min(...touchedMs.map((atMs) => atMs - struckMs), firstMs);
     times.wait.push(waitMs);
     times.verdict.push(firstMs - waitMs);

@@ -27,7 +27,7 @@ export function storm(options: ScenarioOptions, crew: Crew): Promise<Report> {
     await stage.gather(nodes);
     await stage.settle();
     const victims = await pickVictims(stage, nodes);
-    const receipts = new Receipts(cluster, crew, Math.round(seconds * broadcastsPerSecond));
+    const receipts = new Receipts(stage, Math.round(seconds * broadcastsPerSecond));
     const depths = new Depths(cluster);
     await stage.step();
     const meter = new Meter(stage);
@@ -63,8 +63,8 @@ async function pickVictims(stage: Stage, nodes: number): Promise<Seat[]> {
 /** Together: the crash and the broadcasts. When the last node has lost the last victim from its members. */
 async function rage(stage: Stage, receipts: Receipts, victims: readonly Seat[], nodes: number): Promise<number> {
   const { cluster, crew } = stage;
-  const beganMs = sharedMs();
   const left = nodes - sumOf(await crew.share(victims.length));
+  const beganMs = sharedMs();
   const [knownMs] = await Promise.all([
     allKnow(stage, left, beganMs),
     stage.during(
@@ -83,7 +83,7 @@ function sumOf(values: readonly number[]): number {
 /** Whether no broadcast waits any more, or so many seconds have passed. */
 function isOver(depths: Depths, seconds: number): () => boolean {
   const endMs = performance.now() + seconds * 1000;
-  return () => performance.now() > endMs || depths.sample().messages === 0;
+  return () => performance.now() > endMs || depths.messages === 0;
 }
 
 /** When the last node of this thread has lost the last victim from its members. */
@@ -94,9 +94,9 @@ async function allKnow(stage: Stage, members: number, beganMs: number): Promise<
 
 /** Sends as many as are due at each tick; one that is late sends what it missed. */
 async function send(cluster: Cluster, receipts: Receipts, beganMs: number): Promise<void> {
-  while (receipts.sent < receipts.share) {
-    const dueShare = ((sharedMs() - beganMs) * broadcastsPerSecond) / 1000 / receipts.total;
-    const due = Math.floor(Math.min(1, dueShare) * receipts.share);
+  while (receipts.sent < receipts.own) {
+    const duePart = ((sharedMs() - beganMs) * broadcastsPerSecond) / 1000 / receipts.total;
+    const due = Math.floor(Math.min(1, duePart) * receipts.own);
     while (receipts.sent < due) cluster.pick().node.broadcast(receipts.next());
     await new Promise((resolve) => setTimeout(resolve, tickMs));
   }
@@ -108,16 +108,17 @@ class Receipts {
   /** Of all threads. */
   readonly total: number;
   /** Of this one. */
-  readonly share: number;
+  readonly own: number;
   #delivered = 0;
   #duplicates = 0;
   readonly #crew: Crew;
   readonly #nodes: number;
   readonly #latencyUs = createHistogram();
 
-  constructor(cluster: Cluster, crew: Crew, total: number) {
+  constructor(stage: Stage, total: number) {
+    const { cluster, crew } = stage;
     this.total = total;
-    this.share = Math.floor((total + crew.size - 1 - crew.rank) / crew.size);
+    this.own = stage.shareOf(total);
     this.#crew = crew;
     this.#nodes = cluster.seats.length;
     for (const { node } of cluster.seats) {
@@ -135,7 +136,7 @@ class Receipts {
   }
 
   line(): string {
-    return `${this.sent}/${this.share} sent, ${this.#delivered} delivered`;
+    return `${this.sent}/${this.own} sent, ${this.#delivered} delivered`;
   }
 
   /** Together, see Stage. */
@@ -175,14 +176,32 @@ class Depths {
   readonly #cluster: Cluster;
   readonly #membership: number[] = [];
   readonly #messages: number[] = [];
-  readonly #timer = setInterval(() => this.sample(), sampleEveryMs);
+  readonly #timer = setInterval(() => this.#sample(), sampleEveryMs).unref();
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
   }
 
-  /** The deepest queue of each kind. */
-  sample(): { readonly messages: number } {
+  /** Most that waited anywhere when it was last looked at. */
+  get messages(): number {
+    return this.#messages.at(-1) ?? 0;
+  }
+
+  /** Together, see Stage. */
+  async figures(crew: Crew) {
+    const parts = await crew.share({ membership: this.#membership, messages: this.#messages });
+    return {
+      queueDepth: spreadOf(deepest(parts.map(({ membership }) => membership))),
+      messageDepth: spreadOf(deepest(parts.map(({ messages }) => messages))),
+      leftInQueue: Math.max(...parts.map(({ messages }) => messages.at(-1) ?? 0)),
+    };
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #sample(): void {
     let [membership, messages] = [0, 0];
     for (const { node } of this.#cluster.seats) {
       const { queueDepth, messageDepth } = node.stats;
@@ -191,20 +210,11 @@ class Depths {
     }
     this.#membership.push(membership);
     this.#messages.push(messages);
-    return { messages };
   }
+}
 
-  /** Together, see Stage. */
-  async figures(crew: Crew) {
-    const parts = await crew.share({ membership: this.#membership, messages: this.#messages });
-    return {
-      queueDepth: spreadOf(parts.flatMap(({ membership }) => membership)),
-      messageDepth: spreadOf(parts.flatMap(({ messages }) => messages)),
-      leftInQueue: Math.max(...parts.map(({ messages }) => messages.at(-1) ?? 0)),
-    };
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
-  }
+/** Of what the threads saw at about the same times. */
+function deepest(parts: readonly (readonly number[])[]): number[] {
+  const length = Math.max(...parts.map((part) => part.length));
+  return Array.from({ length }, (_, i) => Math.max(...parts.map((part) => part[i] ?? 0)));
 }

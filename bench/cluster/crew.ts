@@ -38,15 +38,22 @@ export async function playTogether<T>(
     await Promise.all(ended);
     return result;
   } finally {
-    for (const worker of workers) void worker.terminate();
+    for (const worker of workers) {
+      worker.removeAllListeners("exit");
+      void worker.terminate();
+    }
   }
 }
 
 function startThread(post: Post): Worker {
   const worker = new Worker(fileURLToPath(new URL("./crew_thread.js", import.meta.url)), { workerData: post });
-  worker.once("error", (error) => {
-    console.error(`bench: thread ${post.rank}: ${error.message}`);
+  const fail = (problem: string): void => {
+    console.error(`bench: thread ${post.rank}: ${problem}`);
     process.exit(1);
+  };
+  worker.once("error", (error) => fail(error.message));
+  worker.once("exit", (code) => {
+    if (code !== 0) fail(`it ended with ${code}`);
   });
   return worker;
 }

@@ -12,7 +12,7 @@ export interface Metered {
   readonly bytes: number;
   readonly streamBytes: number;
   readonly drops: number;
-  /** Of the thread that is latest. */
+  /** Each is that of the thread that is worst. */
   readonly loopDelayMs: Spread;
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { Progress } from "../../src/cli/report.js";
-import { Cluster, type Seat } from "../../src/cluster.js";
+import { Cluster, parallelJoins, type Seat } from "../../src/cluster.js";
 import type { ScenarioOptions } from "../scenario.js";
 import type { Crew } from "./crew.js";
 import { requireDescriptors } from "./descriptors.js";
@@ -59,7 +59,7 @@ export class Stage {
   }
 
   /** Together: joins what was opened through the first node of all and waits until every node knows `members`. */
-  async gather(members: number, parallel?: number): Promise<void> {
+  async gather(members: number, parallel = parallelJoins): Promise<void> {
     const { cluster, crew } = this;
     const [seat] = cluster.seats;
     this.seedAddress = (await crew.share(seat?.node.self.address ?? ""))[0] ?? "";
@@ -68,7 +68,7 @@ export class Stage {
     const line = (): string =>
       `joining: ${Math.floor(100 * cluster.shareKnown(members))} % of all pairs know each other`;
     await this.during(line, async () => {
-      await cluster.join(joining, this.seedAddress, parallel && Math.ceil(parallel / crew.size));
+      await cluster.join(joining, this.seedAddress, this.shareOf(parallel));
       await this.complete(members, limitMs(members));
     });
   }
