@@ -8,7 +8,11 @@ export function commandOf(names: readonly string[], scale: Scale): string {
     ...(scale.seed === 1 ? [] : [`--seed ${scale.seed}`]),
     ...(scale.runs === undefined ? [] : [`--runs ${scale.runs}`]),
     ...(scale.nodes === undefined ? [] : [`--nodes ${scale.nodes}`]),
-    ...(scale.setup === undefined ? [] : [`--setup ${scale.setup}`]),
+    ...(scale.setup === undefined ? [] : [`--setup ${inShell(scale.setup)}`]),
   ];
   return `npm run experiments -- ${flags.join(" ")}`;
+}
+
+function inShell(text: string): string {
+  return /[^\w-]/.test(text) ? `"${text}"` : text;
 }

@@ -91,6 +91,7 @@ describe("kept outcomes", () => {
     ["a number of runs", { scale: { ...origin.scale, runs: 2 } }, /--quick --runs 2 --nodes 4`; run that/],
     ["no number of nodes", { scale: { size: "quick", seed: 1 } }, /-- join storm --quick`; run that/],
     ["a setup", { scale: { ...origin.scale, setup: "SWIM" } }, /--nodes 4 --setup SWIM`; run that/],
+    ["a setup of many words", { scale: { ...origin.scale, setup: "a, b" } }, /--nodes 4 --setup "a, b"`; run that/],
   ] as const)("of %s are refused and left as they are", (_, difference, problem) => {
     new KeptOutcomes(file, { ...origin, ...difference }).add("join", 0, some);
     const text = `${textOf(file)}cut`;
