@@ -1,6 +1,6 @@
 import type { GossipOptions } from "../config.js";
 import { Random } from "../random.js";
-import { MemberState } from "../wire/generated/wire/member-state.js";
+import { everybodyAlive } from "../swim/member_pages.js";
 import type { SimNode } from "./node.js";
 import type { Recorder } from "./recorder.js";
 import { type SimEvent, Simulation } from "./simulation.js";
@@ -113,12 +113,10 @@ export class Stage {
 
 /** Makes all nodes know each other at once, as if they had been together for long. */
 function acquaint(nodes: readonly SimNode[]): void {
-  const highest = nodes.reduce((most, { self, address }) => Math.max(most, self, address), 0);
+  const pages = everybodyAlive(nodes);
+  const members = nodes.map(({ self }) => self);
   for (const node of nodes) {
-    node.swim.roster.reserve(highest);
-    for (const { self, address } of nodes) {
-      if (self !== node.self) node.swim.roster.add(self, address, MemberState.alive, 1, 0);
-    }
+    node.swim.roster.adopt(pages, members);
     node.endpoint.setClusterSize(nodes.length);
   }
 }

@@ -1,29 +1,27 @@
 import type { AddressHandle, MemberHandle } from "../wire/addon.js";
-import { grown } from "./grown.js";
+import type { MemberPages } from "./member_pages.js";
 
 /**
  * Who lives at an address: the last live member to come there, and those that it came after. Several are rare, so only
  * they have links; linked both ways, so that a hostile crowd at one address goes as fast as it came.
  */
 export class Residents {
-  #lastAt = new Uint32Array(16);
+  readonly #pages: MemberPages;
   readonly #before = new Map<MemberHandle, MemberHandle>();
   readonly #after = new Map<MemberHandle, MemberHandle>();
 
-  /** Makes room for addresses up to this one. */
-  reserve(address: AddressHandle): void {
-    if (address >= this.#lastAt.length) this.#lastAt = grown(this.#lastAt, Uint32Array, address + 1);
+  constructor(pages: MemberPages) {
+    this.#pages = pages;
   }
 
   /** The last to come there of those who are still there; 0: nobody is. */
   at(address: AddressHandle): MemberHandle {
-    return this.#lastAt[address] ?? 0;
+    return this.#pages.residentAt(address);
   }
 
   come(address: AddressHandle, member: MemberHandle): void {
-    this.reserve(address);
-    this.#link(this.#lastAt[address] as MemberHandle, member);
-    this.#lastAt[address] = member;
+    this.#link(this.at(address), member);
+    this.#pages.setResident(address, member);
   }
 
   go(address: AddressHandle, member: MemberHandle): void {
@@ -31,12 +29,11 @@ export class Residents {
     const after = this.#after.get(member) ?? 0;
     this.#before.delete(member);
     this.#after.delete(member);
-    if (after === 0) this.#lastAt[address] = before;
+    if (after === 0) this.#pages.setResident(address, before);
     this.#link(before, after);
   }
 
   clear(): void {
-    this.#lastAt.fill(0);
     this.#before.clear();
     this.#after.clear();
   }

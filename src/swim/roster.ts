@@ -4,11 +4,9 @@ import { MemberState } from "../wire/generated/wire/member-state.js";
 import { type PackedVersions, unknownVersions } from "../wire/versions.js";
 import type { Directory } from "./effects.js";
 import { grown } from "./grown.js";
+import { absent, MemberPages } from "./member_pages.js";
 import { Residents } from "./residents.js";
 import { VersionColumn } from "./version_column.js";
-
-/** In place of a state: no such member. */
-const absent = 255;
 
 const emptyMeta = new Uint8Array(0);
 
@@ -20,27 +18,24 @@ export interface LiveWatcher {
   handleRaised?(member: MemberHandle, before: number, incarnation: number): void;
 }
 
+/** Handles that fit the small kind of list. */
+const smallHandles = 0x1_0000;
+
 /**
- * All members, as a struct of typed arrays indexed by member handle: 30 bytes a member and nothing for the garbage
- * collector to walk, so that one process may host 10,000 nodes that know 10,000 members each. Handles are small
- * and dense (native/interner.h). What few have, such as metadata, is kept apart. Holds one reference on each member and
- * its address.
+ * All members: 24 bytes each, in pages and a list, so that one process may host 10,000 nodes that know 10,000 members
+ * each. What few have, such as metadata, is kept apart. Holds one reference on each member and its address.
  */
 export class Roster {
-  #states = new Uint8Array(16).fill(absent);
-  #incarnations = new Uint32Array(16);
-  #changedAtMs = new Float64Array(16);
-  #addresses = new Uint32Array(16);
-  /** Place in the probe list, plus 1. */
-  #places = new Uint32Array(16);
-  readonly #versions = new VersionColumn();
-  readonly #live = new Residents();
+  readonly #pages = new MemberPages();
+  readonly #versions = new VersionColumn(this.#pages);
+  readonly #live = new Residents(this.#pages);
   readonly #metas = new Map<MemberHandle, Uint8Array>();
   readonly #counts = new Uint32Array(4);
   /** Of the dead and left: those that were gone when a state sync first told of them. */
   readonly #hearsay = new Set<MemberHandle>();
 
-  #list = new Uint32Array(16);
+  /** In the order in which they are probed. */
+  #list: Uint16Array | Uint32Array = new Uint16Array(16);
   #size = 0;
   #cursor = 0;
 
@@ -78,24 +73,24 @@ export class Roster {
   }
 
   has(member: MemberHandle): boolean {
-    return member < this.#states.length && this.#states[member] !== absent;
+    return this.#pages.stateOf(member) !== absent;
   }
 
   /** Only for members that has() knows. */
   stateOf(member: MemberHandle): MemberState {
-    return this.#states[member] as MemberState;
+    return this.#pages.stateOf(member) as MemberState;
   }
 
   incarnationOf(member: MemberHandle): number {
-    return this.#incarnations[member] as number;
+    return this.#pages.incarnationOf(member);
   }
 
   addressOf(member: MemberHandle): AddressHandle {
-    return this.#addresses[member] as AddressHandle;
+    return this.#pages.addressOf(member);
   }
 
   changedAtMs(member: MemberHandle): number {
-    return this.#changedAtMs[member] as number;
+    return this.#pages.changedAtMs(member);
   }
 
   metaOf(member: MemberHandle): Uint8Array {
@@ -111,12 +106,12 @@ export class Roster {
   }
 
   isLive(member: MemberHandle): boolean {
-    return this.has(member) && this.stateOf(member) <= MemberState.suspect;
+    return this.#pages.stateOf(member) <= MemberState.suspect; // absent is more
   }
 
   /** The live member at this address, or 0; of several the one that was last to come there. */
   findByAddress(address: AddressHandle): MemberHandle {
-    return this.#live.at(address);
+    return this.#pages.residentAt(address);
   }
 
   *members(): IterableIterator<MemberHandle> {
@@ -125,36 +120,36 @@ export class Roster {
 
   /** All but those known by hearsay, in the order of members(). */
   firsthand(): Uint32Array {
-    const list = this.#list.slice(0, this.#size);
+    const list = new Uint32Array(this.#list.subarray(0, this.#size));
     return this.#hearsay.size === 0 ? list : list.filter((member) => !this.isHearsay(member));
-  }
-
-  /** Makes room for handles up to this one, so that to add many members copies nothing. */
-  reserve(handle: number): void {
-    this.#reserve(handle);
-    this.#live.reserve(handle);
   }
 
   /** Adds a member at a random place of the probe order (M-100). Takes its own references. */
   add(member: MemberHandle, address: AddressHandle, state: MemberState, incarnation: number, nowMs: number): void {
-    this.#reserve(member);
-    this.#directory.retain(member);
-    this.#directory.retainAddress(address);
-    this.#states[member] = state;
-    this.#incarnations[member] = incarnation;
-    this.#changedAtMs[member] = nowMs;
-    this.#addresses[member] = address;
+    this.#pages.setState(member, state, nowMs);
+    this.#pages.setIncarnation(member, incarnation);
+    this.#pages.setAddress(member, address);
     if (state <= MemberState.suspect) this.#live.come(address, member);
-    this.#bump(state, 1);
-    this.#put(this.#size++, member);
-    this.#swap(this.#random.below(this.#size), this.#size - 1);
-    if (state <= MemberState.suspect) this.#came(member, incarnation);
+    this.#enlist(member);
+  }
+
+  /**
+   * Adds members as add() would, one by one, but shares what is known of them with whoever adopts the same, until it
+   * changes. Whom we know already are to be among them, alive, and stay what they are.
+   */
+  adopt(pages: MemberPages, members: Iterable<MemberHandle>): void {
+    const before = new MemberPages();
+    before.adopt(this.#pages);
+    this.#pages.adopt(pages);
+    const known = new Set(this.members());
+    for (const member of known) this.#pages.copy(before, member);
+    for (const member of members) if (!known.has(member)) this.#enlist(member);
   }
 
   become(member: MemberHandle, state: MemberState, incarnation: number, nowMs: number): void {
     const before = this.stateOf(member);
     const known = this.incarnationOf(member);
-    this.#incarnations[member] = incarnation;
+    this.#pages.setIncarnation(member, incarnation);
     const [wasLive, isLive] = [before <= MemberState.suspect, state <= MemberState.suspect];
     if (wasLive && isLive && known !== incarnation) this.#raised(member, known, incarnation);
     if (before === state) return;
@@ -163,8 +158,7 @@ export class Roster {
     if (wasLive && !isLive) this.#live.go(this.addressOf(member), member);
     this.#bump(before, -1);
     this.#bump(state, 1);
-    this.#states[member] = state;
-    this.#changedAtMs[member] = nowMs;
+    this.#pages.setState(member, state, nowMs);
     if (!wasLive && isLive) this.#came(member, incarnation);
     if (wasLive && !isLive) this.#went(member, known);
   }
@@ -176,7 +170,7 @@ export class Roster {
       this.#live.come(address, member);
     }
     this.#directory.releaseAddress(this.addressOf(member));
-    this.#addresses[member] = address;
+    this.#pages.setAddress(member, address);
   }
 
   /** Keeps a copy. */
@@ -194,7 +188,7 @@ export class Roster {
     for (let left = 2 * this.#size; left > 0; left--) {
       if (this.#cursor >= this.#size) {
         this.forget(forgetBeforeMs);
-        this.#shuffle();
+        this.#random.shuffle(this.#list, this.#size);
         this.#cursor = 0;
       }
       if (this.#size === 0) return 0;
@@ -226,7 +220,7 @@ export class Roster {
       this.#directory.releaseAddress(this.addressOf(member));
       this.#directory.release(member);
     }
-    this.#states.fill(absent);
+    this.#pages.clear();
     this.#live.clear();
     this.#metas.clear();
     this.#hearsay.clear();
@@ -238,21 +232,31 @@ export class Roster {
   forget(beforeMs: number): void {
     for (let i = this.#size - 1; i >= 0; i--) {
       const member = this.#list[i] as MemberHandle;
-      if (!this.isLive(member) && this.changedAtMs(member) < beforeMs) this.#remove(member);
+      if (!this.isLive(member) && this.changedAtMs(member) < beforeMs) this.#remove(member, i);
     }
   }
 
-  #remove(member: MemberHandle): void {
+  /** Takes references of its own and its place in the list. */
+  #enlist(member: MemberHandle): void {
+    const state = this.stateOf(member);
+    this.#directory.retain(member);
+    this.#directory.retainAddress(this.addressOf(member));
+    this.#bump(state, 1);
+    this.#makeRoom(member);
+    this.#list[this.#size++] = member;
+    this.#swap(this.#random.below(this.#size), this.#size - 1);
+    if (state <= MemberState.suspect) this.#came(member, this.incarnationOf(member));
+  }
+
+  #remove(member: MemberHandle, place: number): void {
     const wasLive = this.isLive(member);
     const incarnation = this.incarnationOf(member);
     if (wasLive) this.#live.go(this.addressOf(member), member);
-    const place = (this.#places[member] as number) - 1;
     this.#swap(place, --this.#size);
     this.#bump(this.stateOf(member), -1);
-    this.#states[member] = absent;
-    this.#places[member] = 0;
     this.#metas.delete(member);
     this.#versions.set(member, unknownVersions);
+    this.#pages.setAbsent(member);
     this.#hearsay.delete(member);
     if (wasLive) this.#went(member, incarnation);
     this.#directory.releaseAddress(this.addressOf(member));
@@ -271,37 +275,23 @@ export class Roster {
     for (const watcher of this.#watchers) watcher.handleRaised?.(member, before, incarnation);
   }
 
-  #shuffle(): void {
-    this.#random.shuffle(this.#list, this.#size);
-    for (let i = 0; i < this.#size; i++) this.#places[this.#list[i] as number] = i + 1;
-  }
-
   #swap(a: number, b: number): void {
     const kept = this.#list[a] as MemberHandle;
-    this.#put(a, this.#list[b] as MemberHandle);
-    this.#put(b, kept);
-  }
-
-  #put(place: number, member: MemberHandle): void {
-    this.#list[place] = member;
-    this.#places[member] = place + 1;
+    this.#list[a] = this.#list[b] as MemberHandle;
+    this.#list[b] = kept;
   }
 
   #bump(state: MemberState, by: number): void {
     this.#counts[state] = (this.#counts[state] as number) + by;
   }
 
-  #reserve(member: MemberHandle): void {
-    if (member < this.#states.length) return;
-    const before = this.#states.length;
-    this.#states = grown(this.#states, Uint8Array, member + 1);
-    this.#states.fill(absent, before);
-    this.#incarnations = grown(this.#incarnations, Uint32Array, member + 1);
-    this.#changedAtMs = grown(this.#changedAtMs, Float64Array, member + 1);
-    this.#addresses = grown(this.#addresses, Uint32Array, member + 1);
-    this.#places = grown(this.#places, Uint32Array, member + 1);
-    this.#versions.reserve(member);
-    // No more members than handles.
-    this.#list = grown(this.#list, Uint32Array, member + 1);
+  /** For one more: there are no more members than handles. */
+  #makeRoom(member: MemberHandle): void {
+    const isLarge = member >= smallHandles;
+    if (isLarge !== this.#list instanceof Uint32Array) this.#list = new Uint32Array(this.#list);
+    if (this.#size < this.#list.length) return;
+    this.#list = isLarge
+      ? grown(this.#list, Uint32Array, this.#size + 1)
+      : grown(this.#list, Uint16Array, this.#size + 1);
   }
 }

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Random } from "../../src/random.js";
 import { grown } from "../../src/swim/grown.js";
+import { MemberPages } from "../../src/swim/member_pages.js";
 import { Roster } from "../../src/swim/roster.js";
 import { VersionColumn } from "../../src/swim/version_column.js";
 import type { MemberHandle } from "../../src/wire/addon.js";
@@ -259,16 +260,6 @@ describe("forgetting (M-175, T-041)", () => {
 });
 
 describe("room for members", () => {
-  it("may be made before they come, and changes nothing", () => {
-    const members = addMany(5);
-    roster.reserve(10_000);
-    expect(ascending(roster.members())).toEqual(members);
-    expect([9_999, 10_000, 10_001].map((member) => roster.has(member))).toEqual([false, false, false]);
-    const more = addMany(500, suspect);
-    expect(roster.size).toBe(505);
-    expect(more.every((member) => roster.findByAddress(roster.addressOf(member)) === member)).toBe(true);
-  });
-
   it("grows by a quarter, not to twice as much", () => {
     const before = new Uint32Array(1000).fill(7);
     const after = grown(before, Uint32Array, 1001);
@@ -296,7 +287,7 @@ describe("the versions of members", () => {
   it("are what each was told last, however many different ones there are", () => {
     const told = fc.array(fc.tuple(fc.nat(399), fc.integer({ min: -1, max: 600 })), { maxLength: 1200 });
     const column = (list: readonly (readonly [number, number])[]): void => {
-      const versions = new VersionColumn();
+      const versions = new VersionColumn(new MemberPages());
       const expected = new Map<number, number>();
       for (const [member, value] of list) {
         versions.set(member, value);
