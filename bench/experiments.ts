@@ -28,20 +28,17 @@ interface Task {
 
 async function main(): Promise<number> {
   if (process.send !== undefined) return serve();
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      quick: { type: "boolean", default: false },
-      dry: { type: "boolean", default: false },
-      jobs: { type: "string", default: "2" },
-      seed: { type: "string", default: "1" },
-      runs: { type: "string" },
-      nodes: { type: "string" },
-      setup: { type: "string" },
-      out: { type: "string", default: "bench/RESULTS.md" },
-      keep: { type: "string" },
-    },
-  });
+  let given: ReturnType<typeof parse>;
+  try {
+    given = parse();
+  } catch (error) {
+    return fail((error as Error).message.split(". ")[0] as string);
+  }
+  const { values, positionals } = given;
+  if (values.help) {
+    console.log(usage);
+    return 0;
+  }
   const scale: Scale = {
     size: values.quick ? "quick" : "full",
     seed: Number(values.seed),
@@ -55,6 +52,8 @@ async function main(): Promise<number> {
   const names = positionals.length === 0 || positionals.includes("all") ? usual : positionals;
   const unknown = names.find((name) => !experiments.has(name));
   if (unknown !== undefined) return fail(`there is no experiment ${unknown}`);
+  const idle = names.find((name) => cellsOf(experiments.get(name) as Experiment, scale).length === 0);
+  if (idle !== undefined) return fail(`${idle} has no setup whose name begins with ${values.setup}`, "");
   let kept: KeptOutcomes | null = null;
   try {
     if (values.keep !== undefined) kept = openKept(values.keep, names, scale);
@@ -69,6 +68,25 @@ async function main(): Promise<number> {
     else writeSection(values.out, name, section);
   }
   return 0;
+}
+
+/** Errors: a TypeError that names the flag. */
+function parse() {
+  return parseArgs({
+    allowPositionals: true,
+    options: {
+      help: { type: "boolean", default: false },
+      quick: { type: "boolean", default: false },
+      dry: { type: "boolean", default: false },
+      jobs: { type: "string", default: "2" },
+      seed: { type: "string", default: "1" },
+      runs: { type: "string" },
+      nodes: { type: "string" },
+      setup: { type: "string" },
+      out: { type: "string", default: "bench/RESULTS.md" },
+      keep: { type: "string" },
+    },
+  });
 }
 
 function openKept(path: string, names: readonly string[], scale: Scale): KeptOutcomes {

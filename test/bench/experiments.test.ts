@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -211,5 +211,29 @@ describe("npm run experiments -- --keep", () => {
   it("tells at once that a file cannot be written", () => {
     const { status, stdout, stderr } = run("--keep", join(folder, "none", "kept.jsonl"));
     expect([status, stdout, stderr]).toEqual([2, "", expect.stringMatching(/^experiments: ENOENT.*none/)]);
+  });
+});
+
+describe("npm run experiments", () => {
+  const run = (...flags: string[]) => spawnSync(process.execPath, [program, ...flags], { encoding: "utf8" });
+
+  it.each([
+    ["--bogus", /^experiments: Unknown option '--bogus'\nnpm run experiments -- \[/],
+    ["nothing", /^experiments: there is no experiment nothing\nnpm run experiments -- \[/],
+    ["--jobs=x", /^experiments: give whole numbers\n/],
+  ])("says what is wrong with %s, and what it can do", (flag, told) => {
+    const { status, stdout, stderr } = run(flag);
+    expect([status, stdout, stderr]).toEqual([2, "", expect.stringMatching(told)]);
+  });
+
+  it("writes no table for a setup that there is not", () => {
+    const { status, stderr } = run("join", "--setup", "nobody", "--out", file);
+    expect([status, stderr]).toEqual([2, "experiments: join has no setup whose name begins with nobody\n"]);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it("says what it can do when asked", () => {
+    const { status, stdout, stderr } = run("--help");
+    expect([status, stdout, stderr]).toEqual([0, expect.stringMatching(/^npm run experiments -- \[swim\|/), ""]);
   });
 });
