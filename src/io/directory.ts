@@ -6,21 +6,46 @@ import { formatAddress } from "./address.js";
 /** The rings that Rings (0 to 3) and ViewDigest (4 and 5) ask for. */
 const ringCount = 6;
 
-/** One member or address that nodes refer to; the hub has one reference for all of theirs. */
-interface Entry {
-  references: number;
-}
-
-interface NameEntry extends Entry {
-  readonly name: string;
-}
-
-interface AddressEntry extends Entry {
+interface Address {
   readonly ip: Uint8Array;
   readonly port: number;
   readonly key: number;
   /** Made when it is first asked for. */
   text: string | null;
+}
+
+/** References by handle; small, as they are touched for each pair of nodes that know each other. */
+class References {
+  #counts = new Uint32Array(16);
+
+  /** Whether anybody here refers to it: the hub has one reference for all of them. */
+  has(handle: number): boolean {
+    return (this.#counts[handle] ?? 0) > 0;
+  }
+
+  /** The first reference. */
+  begin(handle: number): void {
+    if (handle >= this.#counts.length) {
+      const larger = new Uint32Array(2 * handle);
+      larger.set(this.#counts);
+      this.#counts = larger;
+    }
+    this.#counts[handle] = 1;
+  }
+
+  /** One more; false when it would be the first. */
+  retain(handle: number): boolean {
+    if (!this.has(handle)) return false;
+    this.#counts[handle] = (this.#counts[handle] as number) + 1;
+    return true;
+  }
+
+  /** One less; whether it was the last. False of what nobody refers to, such as 0, of a hub that is full. */
+  release(handle: number): boolean {
+    if (!this.has(handle)) return false;
+    this.#counts[handle] = (this.#counts[handle] as number) - 1;
+    return !this.has(handle);
+  }
 }
 
 /**
@@ -31,11 +56,13 @@ interface AddressEntry extends Entry {
  */
 export class CountedDirectory implements Directory {
   readonly #hub: Hub;
-  readonly #names: (NameEntry | undefined)[] = [];
+  readonly #nameReferences = new References();
+  readonly #names: (string | undefined)[] = [];
   /** By member, then ring: all of them stay in the processor's cache. */
   #ringKeys = new Uint32Array(ringCount * 16);
   readonly #byName = new Map<string, MemberHandle>();
-  readonly #addresses: (AddressEntry | undefined)[] = [];
+  readonly #addressReferences = new References();
+  readonly #addresses: (Address | undefined)[] = [];
   readonly #byKey = new Map<number, AddressHandle>();
 
   constructor(hub: Hub) {
@@ -57,28 +84,25 @@ export class CountedDirectory implements Directory {
   }
 
   retain(member: MemberHandle): boolean {
-    const entry = this.#names[member];
-    if (entry !== undefined) entry.references++;
-    else if (!this.#hub.retain(member)) return false;
-    else this.#enter(member, this.#hub.nameOf(member));
+    if (this.#nameReferences.retain(member)) return true;
+    if (!this.#hub.retain(member)) return false;
+    this.#enter(member, this.#hub.nameOf(member));
     return true;
   }
 
   release(member: MemberHandle): void {
-    const entry = this.#names[member];
-    // 0, of a hub that is full, among others.
-    if (entry === undefined || --entry.references > 0) return;
+    if (!this.#nameReferences.release(member)) return;
+    this.#byName.delete(this.#names[member] as string);
     this.#names[member] = undefined;
-    this.#byName.delete(entry.name);
     this.#hub.release(member);
   }
 
   nameOf(member: MemberHandle): string {
-    return this.#names[member]?.name ?? this.#hub.nameOf(member);
+    return this.#names[member] ?? this.#hub.nameOf(member);
   }
 
   ringKey(member: MemberHandle, ring: number): number {
-    if (this.#names[member] === undefined) return this.#hub.ringKey(member, ring);
+    if (!this.#nameReferences.has(member)) return this.#hub.ringKey(member, ring);
     return this.#ringKeys[ringCount * member + ring] as number;
   }
 
@@ -101,21 +125,16 @@ export class CountedDirectory implements Directory {
   }
 
   retainAddress(address: AddressHandle): void {
-    const entry = this.#addresses[address];
-    if (entry !== undefined) {
-      entry.references++;
-      return;
-    }
+    if (this.#addressReferences.retain(address)) return;
     this.#hub.retainAddress(address);
     const ip = new Uint8Array(16);
     this.#enterAddress(address, ip, this.#hub.addressOf(address, ip));
   }
 
   releaseAddress(address: AddressHandle): void {
-    const entry = this.#addresses[address];
-    if (entry === undefined || --entry.references > 0) return;
+    if (!this.#addressReferences.release(address)) return;
+    this.#byKey.delete((this.#addresses[address] as Address).key);
     this.#addresses[address] = undefined;
-    this.#byKey.delete(entry.key);
     this.#hub.releaseAddress(address);
   }
 
@@ -143,13 +162,15 @@ export class CountedDirectory implements Directory {
       this.#ringKeys = larger;
     }
     for (let ring = 0; ring < ringCount; ring++) this.#ringKeys[first + ring] = this.#hub.ringKey(member, ring);
-    this.#names[member] = { name, references: 1 };
+    this.#nameReferences.begin(member);
+    this.#names[member] = name;
     this.#byName.set(name, member);
   }
 
   #enterAddress(address: AddressHandle, ip: Uint8Array, port: number): void {
     const key = keyOf(ip, port);
-    this.#addresses[address] = { ip, port, key, text: null, references: 1 };
+    this.#addressReferences.begin(address);
+    this.#addresses[address] = { ip, port, key, text: null };
     if (key >= 0) this.#byKey.set(key, address);
   }
 }
