@@ -13,7 +13,7 @@ import { hashOfProgram } from "./experiments/program.js";
 
 const usage = `npm run experiments -- [${[...experiments.keys()].join("|")}|all]... [--quick] [--jobs 2]
     [--seed 1] [--runs N] [--nodes N] [--setup NAME] [--out bench/RESULTS.md] [--dry]
-    [--keep FILE], which gets each cell as it ends; given again after a kill, only the others run
+    [--help] [--keep FILE], which gets each cell as it ends; given again after a kill, only the others run
 all: but ${[...experiments.values()]
   .filter(({ isLong }) => isLong)
   .map(({ name }) => name)
@@ -32,7 +32,7 @@ async function main(): Promise<number> {
   try {
     given = parse();
   } catch (error) {
-    return fail((error as Error).message.split(". ")[0] as string);
+    return fail((error as Error).message.split(/\.\s/)[0] as string);
   }
   const { values, positionals } = given;
   if (values.help) {
@@ -46,14 +46,16 @@ async function main(): Promise<number> {
     ...(values.nodes === undefined ? {} : { nodes: Number(values.nodes) }),
     ...(values.setup === undefined ? {} : { setup: values.setup }),
   };
-  const numbers = [Number(values.jobs), scale.seed, scale.runs ?? 0, scale.nodes ?? 0];
+  const numbers = [Number(values.jobs), scale.seed, scale.runs ?? 1, scale.nodes ?? 1];
   if (!numbers.every((value) => Number.isInteger(value) && Number(value) >= 0)) return fail("give whole numbers");
+  if (scale.runs === 0 || scale.nodes === 0) return fail("--runs and --nodes are 1 or more");
   const usual = [...experiments].filter(([, { isLong }]) => !isLong).map(([name]) => name);
-  const names = positionals.length === 0 || positionals.includes("all") ? usual : positionals;
-  const unknown = names.find((name) => !experiments.has(name));
+  const wanted = positionals.length === 0 || positionals.includes("all") ? usual : positionals;
+  const unknown = wanted.find((name) => !experiments.has(name));
   if (unknown !== undefined) return fail(`there is no experiment ${unknown}`);
-  const idle = names.find((name) => cellsOf(experiments.get(name) as Experiment, scale).length === 0);
-  if (idle !== undefined) return fail(`${idle} has no setup whose name begins with ${values.setup}`, "");
+  const names = wanted.filter((name) => cellsOf(experiments.get(name) as Experiment, scale).length > 0);
+  if (names.length === 0)
+    return fail(`no setup of ${wanted.join(", ")} has a name that begins with ${values.setup}`, "");
   let kept: KeptOutcomes | null = null;
   try {
     if (values.keep !== undefined) kept = openKept(values.keep, names, scale);

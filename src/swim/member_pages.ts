@@ -41,9 +41,8 @@ class Page {
 const emptyPage = new Page(null);
 
 /**
- * What a roster knows of each member, by handle: 22 bytes a member and nothing for the garbage collector to walk.
- * Handles are small and dense (native/interner.h). Rosters that know the same can share the pages: who writes to one
- * that others have gets a copy of it. Handles that nothing was written of are absent, and cost nothing.
+ * What a roster knows of each member, by handle: 22 bytes a member, and ten objects for 512 of them. Handles are small and dense (native/interner.h). Rosters that know the same can share the pages: who writes to one
+ * that others have gets a copy of it. Handles that nothing was written of are absent; a page of them costs a pointer.
  */
 export class MemberPages {
   #pages: Page[] = [];
@@ -59,16 +58,13 @@ export class MemberPages {
     this.#pages = other.#pages.slice();
   }
 
-  /** Writes down what `other` knows of a live member, where that differs. */
+  /** Writes down what `other` knows of a member, where that differs; its address is the same. */
   copy(other: MemberPages, member: MemberHandle): void {
     const [state, changedAtMs] = [other.stateOf(member), other.changedAtMs(member)];
     if (this.stateOf(member) !== state || this.changedAtMs(member) !== changedAtMs)
       this.setState(member, state as MemberState, changedAtMs);
     this.setIncarnation(member, other.incarnationOf(member));
     this.setVersionKind(member, other.versionKindOf(member));
-    const address = other.addressOf(member);
-    if (this.addressOf(member) !== address) this.setAddress(member, address);
-    if (this.residentAt(address) !== member) this.setResident(address, member);
   }
 
   clear(): void {
@@ -142,7 +138,7 @@ export class MemberPages {
   }
 }
 
-/** Everybody alive since the beginning and nothing more, for rosters to adopt(). */
+/** Everybody alive since the beginning, at an address of its own, for rosters to adopt(). */
 export function everybodyAlive(
   members: readonly { readonly self: MemberHandle; readonly address: AddressHandle }[],
 ): MemberPages {

@@ -22,8 +22,8 @@ export interface LiveWatcher {
 const smallHandles = 0x1_0000;
 
 /**
- * All members: 24 bytes each, in pages and a list, so that one process may host 10,000 nodes that know 10,000 members
- * each. What few have, such as metadata, is kept apart. Holds one reference on each member and its address.
+ * All members, about 26 bytes each, in pages and a list, so that one process may host 10,000 nodes that know 10,000
+ * members each. What few have, such as metadata, is kept apart. Holds one reference on each member and its address.
  */
 export class Roster {
   readonly #pages = new MemberPages();
@@ -111,7 +111,7 @@ export class Roster {
 
   /** The live member at this address, or 0; of several the one that was last to come there. */
   findByAddress(address: AddressHandle): MemberHandle {
-    return this.#pages.residentAt(address);
+    return this.#live.at(address);
   }
 
   *members(): IterableIterator<MemberHandle> {
@@ -135,7 +135,8 @@ export class Roster {
 
   /**
    * Adds members as add() would, one by one, but shares what is known of them with whoever adopts the same, until it
-   * changes. Whom we know already are to be among them, alive, and stay what they are.
+   * changes. Each is to have an address of its own. Whom we know already are to be among them, live and at that address;
+   * they stay what they are.
    */
   adopt(pages: MemberPages, members: Iterable<MemberHandle>): void {
     const before = new MemberPages();
@@ -285,13 +286,12 @@ export class Roster {
     this.#counts[state] = (this.#counts[state] as number) + by;
   }
 
-  /** For one more: there are no more members than handles. */
+  /** For one more. A list that has held a handle of more than 16 bits stays a wide one. */
   #makeRoom(member: MemberHandle): void {
-    const isLarge = member >= smallHandles;
-    if (isLarge !== this.#list instanceof Uint32Array) this.#list = new Uint32Array(this.#list);
+    if (member >= smallHandles && this.#list instanceof Uint16Array) this.#list = new Uint32Array(this.#list);
     if (this.#size < this.#list.length) return;
-    this.#list = isLarge
-      ? grown(this.#list, Uint32Array, this.#size + 1)
-      : grown(this.#list, Uint16Array, this.#size + 1);
+    const least = this.#size + 1;
+    this.#list =
+      this.#list instanceof Uint16Array ? grown(this.#list, Uint16Array, least) : grown(this.#list, Uint32Array, least);
   }
 }

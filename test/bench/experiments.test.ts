@@ -221,6 +221,7 @@ describe("npm run experiments", () => {
     ["--bogus", /^experiments: Unknown option '--bogus'\nnpm run experiments -- \[/],
     ["nothing", /^experiments: there is no experiment nothing\nnpm run experiments -- \[/],
     ["--jobs=x", /^experiments: give whole numbers\n/],
+    ["--runs=0", /^experiments: --runs and --nodes are 1 or more\n/],
   ])("says what is wrong with %s, and what it can do", (flag, told) => {
     const { status, stdout, stderr } = run(flag);
     expect([status, stdout, stderr]).toEqual([2, "", expect.stringMatching(told)]);
@@ -228,7 +229,7 @@ describe("npm run experiments", () => {
 
   it("writes no table for a setup that there is not", () => {
     const { status, stderr } = run("join", "--setup", "nobody", "--out", file);
-    expect([status, stderr]).toEqual([2, "experiments: join has no setup whose name begins with nobody\n"]);
+    expect([status, stderr]).toEqual([2, "experiments: no setup of join has a name that begins with nobody\n"]);
     expect(existsSync(file)).toBe(false);
   });
 

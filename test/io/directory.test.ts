@@ -56,6 +56,25 @@ describe("the directory of all nodes of a thread", () => {
     );
   });
 
+  it("counts more of them than it had room for at first", () => {
+    const names = Array.from({ length: 100 }, (_, i) => `n${i}`);
+    const ip = ipOf(0);
+    const members = names.map((name) => directory.intern(name));
+    const addresses = names.map((_, i) => directory.internAddress(ip, 1 + i));
+    for (const name of names) directory.intern(name);
+    for (const address of addresses) directory.retainAddress(address);
+    const giveBack = (): void => {
+      for (const member of members) directory.release(member);
+      for (const address of addresses) directory.releaseAddress(address);
+    };
+    giveBack();
+    expect(names.map((name) => directory.find(name))).toEqual(members);
+    expect(addresses.map((address) => directory.addressOf(address, ip))).toEqual(names.map((_, i) => 1 + i));
+    giveBack();
+    expect(names.map((name) => directory.find(name))).toEqual(names.map(() => 0));
+    expect(names.some((name) => counted.hub.find(name) !== 0)).toBe(false);
+  });
+
   it("takes nothing of a handle that was given back, which then is nobody's", () => {
     const member = directory.intern("gone");
     directory.release(member);

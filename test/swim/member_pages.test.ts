@@ -14,10 +14,10 @@ interface Acquaintance {
   readonly address: AddressHandle;
 }
 
+/** Those of one page live at addresses of another one. */
 function newMembers(directory: FakeDirectory, count: number): Acquaintance[] {
-  return Array.from({ length: count }, (_, i) => {
-    return { self: directory.intern(`m${i}`), address: directory.internAddress(ipOf(i), 7946) };
-  });
+  const addresses = Array.from({ length: count }, (_, i) => directory.internAddress(ipOf(i), 7946)).reverse();
+  return addresses.map((address, i) => ({ self: directory.intern(`m${i}`), address }));
 }
 
 /** Everything that a roster says of these. */
@@ -41,13 +41,14 @@ const changes: readonly ((roster: Roster, member: Acquaintance, nowMs: number) =
   (roster, { self }, nowMs) => roster.setVersions(self, nowMs),
   (roster, _, nowMs) => roster.forget(nowMs),
   (roster, { self }, nowMs) => roster.nextProbeTarget(self, nowMs),
+  (roster, { self, address }) => roster.moveTo(self, (address % 5) + 1),
 ];
 
 describe("members that rosters share", () => {
   it("are as if each roster had been told of them one by one, whatever happens to them then", () => {
     const life = fc.array(fc.tuple(fc.nat(changes.length - 1), fc.nat(), fc.nat(1)), { maxLength: 40 });
     fc.assert(
-      fc.property(fc.integer({ min: 2, max: 600 }), fc.integer(), life, (count, seed, steps) => {
+      fc.property(fc.integer({ min: 6, max: 1200 }), fc.integer(), life, (count, seed, steps) => {
         const directory = new FakeDirectory();
         const members = newMembers(directory, count);
         const pages = everybodyAlive(members);
@@ -73,10 +74,11 @@ describe("members that rosters share", () => {
           }
         });
         for (const [told, sharing] of pairs) expect(viewOf(sharing, members)).toEqual(viewOf(told, members));
-        const last = new Roster(directory, new Random(1));
-        last.adopt(pages, handles);
-        expect(handles.every((self) => last.stateOf(self) === alive && last.changedAtMs(self) === 0)).toBe(true);
-        for (const roster of [...pairs.flat(), last]) roster.clear();
+        const late = [0, 1].map(() => new Roster(directory, new Random(1))) as [Roster, Roster];
+        for (const { self, address } of members) late[0].add(self, address, alive, 1, 0);
+        late[1].adopt(pages, handles);
+        expect(viewOf(late[1], members)).toEqual(viewOf(late[0], members));
+        for (const roster of [...pairs.flat(), ...late]) roster.clear();
         expect(directory.held().every((text) => text.endsWith(" x1"))).toBe(true);
       }),
       { numRuns: 60 },
@@ -119,16 +121,34 @@ describe("the pages of a roster", () => {
     expect(new Set(others)).toEqual(new Set([255]));
   });
 
-  it("know members with handles of more than sixteen bits", () => {
+  it("can be shared when handles between them are nobody's", () => {
+    const pages = everybodyAlive([{ self: 100_000, address: 100_001 }]);
+    const rosters = [new MemberPages(), new MemberPages()];
+    for (const sharing of rosters) sharing.adopt(pages);
+    expect(rosters.map((sharing) => sharing.stateOf(100_000))).toEqual([alive, alive]);
+  });
+});
+
+describe("a list of handles of more than sixteen bits", () => {
+  it.each(["last", "first", "in between"])("has them all when the largest come %s", (when) => {
     const directory = new FakeDirectory();
-    for (let i = 0; i < 65_520; i++) directory.intern(`other${i}`);
-    const members = newMembers(directory, 100);
+    const small = newMembers(directory, 100);
+    for (let i = 0; i < 65_500; i++) directory.intern(`other${i}`);
+    const large = ["x", "y"].map((name) => ({
+      self: directory.intern(name),
+      address: directory.internAddress(ipOf(1), 1),
+    }));
+    expect(Math.min(...large.map(({ self }) => self))).toBeGreaterThan(65_535);
+    const before = { last: 100, first: 0, "in between": 17 }[when] as number;
+    const members = [...small.slice(0, before), ...large, ...small.slice(before)];
     const roster = new Roster(directory, new Random(1));
+    const held = directory.held();
     for (const { self, address } of members) roster.add(self, address, alive, 1, 0);
-    const handles = members.map(({ self }) => self);
+    const handles = members.map(({ self }) => self).sort((a, b) => a - b);
     const targets = new Set(members.map(() => roster.nextProbeTarget(0, 0)));
     expect([...targets].sort((a, b) => a - b)).toEqual(handles);
-    expect(Math.max(...handles)).toBeGreaterThan(65_536);
     expect([...roster.firsthand()].sort((a, b) => a - b)).toEqual(handles);
+    roster.clear();
+    expect(directory.held()).toEqual(held);
   });
 });
