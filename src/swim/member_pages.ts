@@ -41,8 +41,9 @@ class Page {
 const emptyPage = new Page(null);
 
 /**
- * What a roster knows of each member, by handle: 22 bytes a member, and ten objects for 512 of them. Handles are small and dense (native/interner.h). Rosters that know the same can share the pages: who writes to one
- * that others have gets a copy of it. Handles that nothing was written of are absent; a page of them costs a pointer.
+ * What a roster knows of each member, by handle: 22 bytes a member, and ten objects for 512 of them. Handles are small
+ * and dense (native/interner.h). Rosters that know the same can share the pages: who writes to one that others have
+ * gets a copy of it. Handles that nothing was written of are absent; a page of them costs a pointer.
  */
 export class MemberPages {
   #pages: Page[] = [];

@@ -135,8 +135,8 @@ export class Roster {
 
   /**
    * Adds members as add() would, one by one, but shares what is known of them with whoever adopts the same, until it
-   * changes. Each is to have an address of its own. Whom we know already are to be among them, live and at that address;
-   * they stay what they are.
+   * changes. Each is to have an address of its own. Whom we know already are to be among them, live and at that
+   * address; they stay what they are.
    */
   adopt(pages: MemberPages, members: Iterable<MemberHandle>): void {
     const before = new MemberPages();
