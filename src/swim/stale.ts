@@ -5,7 +5,7 @@ import { incarnationDistance } from "./member.js";
 import type { Roster } from "./roster.js";
 
 /**
- * Whether an alive, suspect or death of another member would change nothing: two typed-array reads, and in a large
+ * Whether an alive, suspect or death of another member would change nothing: two reads, and in a large
  * cluster the answer for almost all gossip. Says no when in doubt.
  */
 export function isStale(roster: Roster, kind: RecordKind, subject: MemberHandle, incarnation: number): boolean {

@@ -315,7 +315,7 @@ export class Swim {
   }
 
   /**
-   * Whether handling this alive, suspect or death would change nothing: two typed-array reads, and in a large
+   * Whether handling this alive, suspect or death would change nothing: two reads, and in a large
    * cluster the answer for almost all gossip. Says no when in doubt.
    */
   isStale(kind: RecordKind, subject: MemberHandle, incarnation: number): boolean {

@@ -1,17 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { RecordKind } from "../../src/wire/generated/wire/record-kind.js";
 import { addon, backends, Counter, keyringOf, loopback6, randomKey, TestHub } from "../support/hub.js";
-import { until } from "../support/nodes.js";
+import { descriptors, fewAgain, threads } from "../support/nodes.js";
 
 const keyring = keyringOf(randomKey());
 let hub: TestHub | undefined;
 afterEach(() => hub?.close());
-
-const threads = (): number => readdirSync("/proc/self/task").length;
-const descriptors = (): number => readdirSync("/proc/self/fd").length;
 
 for (const backend of backends) {
   describe(`the ${backend} back end`, () => {
@@ -175,9 +171,8 @@ for (const backend of backends) {
       expect(a.ping(1, 1, 1)).toBe(false);
       h.close();
       h.close();
-      // The system counts a joined thread for a moment.
-      await until(() => threads() === before.threads, "the end of the I/O thread");
       expect(descriptors()).toBe(before.descriptors);
+      await fewAgain(before);
     });
 
     it("reuses an endpoint index only after the ring has forgotten it", async () => {

@@ -133,6 +133,12 @@ export function threads(): number {
   return readdirSync("/proc/self/task").length;
 }
 
+/** What was opened since is closed. The system goes on counting a thread for a moment after it was joined. */
+export async function fewAgain(before: { readonly threads: number; readonly descriptors: number }): Promise<void> {
+  await until(() => threads() <= before.threads, `${before.threads} threads`);
+  await until(() => descriptors() === before.descriptors, `${before.descriptors} descriptors`);
+}
+
 export function descriptors(): number {
   return readdirSync("/proc/self/fd").length;
 }
