@@ -51,11 +51,11 @@ export function answerDigest(
 ): DigestAnswer {
   if (node === null || node.isClosed) return { refuse: "the node is starting or closing" };
   return {
-    ...node.swim.sync.compare(salt, fingerprints),
     merge: (records) => {
       const accepted = node.application.vet(peer, records, false);
       if (typeof accepted === "string") return logRefusal(node.log, peer, accepted);
       if (!node.isClosed) driver.perform(node, (nowMs) => node.swim.handleSync(nowMs, peer, accepted));
     },
+    ...node.swim.sync.compare(salt, fingerprints),
   };
 }

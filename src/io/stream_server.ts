@@ -124,7 +124,7 @@ export class StreamServer {
       return;
     }
     stats.accepted++;
-    const stream = new FrameSocket(socket, { ...this.context, role: "acceptor" });
+    const stream = new FrameSocket(socket, { role: "acceptor", ...this.context });
     this.streams.add(stream);
     this.perPeer.set(remote, ofPeer + 1);
     void stream.closed.then(() => this.forget(stream, remote));
@@ -259,7 +259,7 @@ export class StreamServer {
   }
 
   private head(kind: FrameKind, rest: Partial<FrameHead> = {}): FrameHead {
-    return { ...rest, kind, cluster: this.context.cluster, source: this.context.selfName() };
+    return { kind, cluster: this.context.cluster, source: this.context.selfName(), ...rest };
   }
 }
 

@@ -257,8 +257,8 @@ export class Streams {
       throw this.explain(new StreamFault("unreachable", "there is no such port"), address);
     }
     const stream = new FrameSocket(connect({ host, port, ...sourceOf(this.options.host, host) }), {
-      ...this.context,
       role: "dialer",
+      ...this.context,
     });
     this.dialing.add(stream);
     void stream.closed.then(() => this.dialing.delete(stream));
@@ -302,7 +302,7 @@ export class Streams {
   }
 
   private head(kind: FrameKind, rest: Partial<FrameHead> = {}): FrameHead {
-    return { ...rest, kind, cluster: this.context.cluster, source: this.context.selfName() };
+    return { kind, cluster: this.context.cluster, source: this.context.selfName(), ...rest };
   }
 }
 

@@ -59,7 +59,7 @@ export class Membership {
     this.#self = self;
     this.#roster = parts.roster;
     this.#suspicions = parts.suspicions;
-    this.#verdicts = new Verdicts(config, { ...parts, self: self.handle });
+    this.#verdicts = new Verdicts(config, { self: self.handle, ...parts });
     this.#quarantine = parts.quarantine;
     this.#effects = parts.effects;
     this.#seen = new Seen(parts);

@@ -27,12 +27,12 @@ export class Prober {
     const { self, roster } = parts;
     this.#intervalMs = config.probeIntervalMs;
     const nextInOrder = (nowMs: number): MemberHandle => roster.nextProbeTarget(self, nowMs - config.gossipToTheDeadMs);
-    const inOrder = new Probe(config, { ...parts, nextTarget: nextInOrder });
+    const inOrder = new Probe(config, { nextTarget: nextInOrder, ...parts });
     const nextOnRing = (): MemberHandle => {
       const successor = rings.successor(0, roster);
       return successor === inOrder.target ? 0 : successor;
     };
-    const onRing = new Probe(config, { ...parts, nextTarget: nextOnRing });
+    const onRing = new Probe(config, { nextTarget: nextOnRing, ...parts });
     const probes = config.ringProbe ? [inOrder, onRing] : [inOrder];
     this.#rounds = probes.map((probe) => ({ probe, atMs: never }));
   }

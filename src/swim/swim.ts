@@ -128,7 +128,7 @@ export class Swim {
       if (quarantine.handleProbe(atMs, how, target)) membership.comeBack(atMs);
     };
     const sight = { roster, awareness, hearing, suspicions: this.#suspicions, roundTrips };
-    const looks = { ...sight, self: self.handle, effects, nextSeq, accuse, ended };
+    const looks = { self: self.handle, effects, nextSeq, accuse, ended, ...sight };
     this.#prober = new Prober(config, looks, rings);
     this.#errands = new Errands(effects, nextSeq, config.indirectTimeoutMs || config.probeTimeoutMs);
     this.sync = new Sync(self.handle, roster, membership, directory, (member) => this.#askToRefute(member));
