@@ -19,8 +19,13 @@ export interface Hosted extends Receiver, Scheduled {
 
 /** Longest wait for the I/O thread to say that it has drained, before it is asked again. */
 const drainRetryMs = 5;
+/**
+ * Longest run before Node's event loop gets a turn: streams time out and garbage piles up while it waits. A turn of
+ * thousands of nodes that all have much to do would last for minutes.
+ */
+const sliceMs = 20;
 /** Descriptors handled before their room is given back, so that the I/O thread need not drop during a long turn. */
-const sliceRecords = 1024;
+const sliceRecords = 256;
 /** Nodes run before what they sent goes out and what came meanwhile is read, for the same reason. */
 const sliceNodes = 32;
 
@@ -44,6 +49,9 @@ export class Driver {
   #timer: NodeJS.Timeout | null = null;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #isRunning = false;
+  /** The turn under way, when it needs more than one slice. */
+  #steps: Iterator<void> | null = null;
+  #nextSlice: NodeJS.Immediate | null = null;
 
   constructor(backend: SocketBackend) {
     const addon = loadAddon();
@@ -76,26 +84,43 @@ export class Driver {
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    if (this.#nextSlice !== null) clearImmediate(this.#nextSlice);
+    this.#nextSlice = null;
     this.hub.close();
   }
 
-  // --- one turn: drain, advance, flush, settle
+  // --- one turn, in slices: drain, advance; at the end of each slice flush, settle
 
   #turn(): void {
-    if (this.#isRunning) return;
+    if (this.#isRunning || this.#nextSlice !== null) return;
     this.#isRunning = true;
     try {
-      // Read before the ring: whatever it vouches for is then in the ring, and handled below.
-      const drainedThroughMs = this.hub.drainedThroughMs();
-      this.#drain();
-      this.#advance(drainedThroughMs);
+      this.#runSlice();
+    } catch (error) {
+      this.#steps = null;
+      throw error;
     } finally {
       this.#isRunning = false;
     }
+    if (this.#steps !== null) this.#nextSlice = setImmediate(() => this.#handleSlice());
     this.#finish();
   }
 
-  #drain(): void {
+  #runSlice(): void {
+    const endMs = this.hub.nowMs() + sliceMs;
+    this.#steps ??= this.#stepsOfTurn();
+    while (this.#steps.next().done !== true) if (this.hub.nowMs() >= endMs) return;
+    this.#steps = null;
+  }
+
+  *#stepsOfTurn(): Generator<void, void> {
+    // Read before the ring: whatever it vouches for is then in the ring, and handled below.
+    const drainedThroughMs = this.hub.drainedThroughMs();
+    yield* this.#drain();
+    yield* this.#advance(drainedThroughMs);
+  }
+
+  *#drain(): Generator<void, void> {
     let left = this.hub.poll();
     for (let first = this.hub.readIndex(); left > 0; ) {
       const count = Math.min(left, sliceRecords);
@@ -103,6 +128,7 @@ export class Driver {
       this.hub.consume(count);
       first += count;
       left -= count;
+      yield;
     }
   }
 
@@ -113,29 +139,31 @@ export class Driver {
     if (node !== undefined && this.#dispatcher.dispatch(node, reader)) this.#touch(node);
   }
 
-  #advance(drainedThroughMs: number): void {
-    const nowMs = this.hub.nowMs();
+  *#advance(drainedThroughMs: number): Generator<void, void> {
+    let nowMs = this.hub.nowMs();
     if (drainedThroughMs > this.#drainedThroughMs) this.#wakeWaiting(nowMs);
     this.#drainedThroughMs = drainedThroughMs;
-    for (let run = 1; ; run++) {
-      const node = this.#deadlines.due(nowMs);
-      if (node === null) break;
-      const heardMs = this.#memory.heardMs[node.endpoint.index] as number;
-      if (heardMs > 0) node.swim.handleHeard(heardMs);
-      node.swim.advance(nowMs, drainedThroughMs);
-      this.#touch(node);
-      node.isScheduled = true;
-      const nextMs = node.swim.nextDeadline(nowMs);
-      if (nextMs <= nowMs) this.#waiting.add(node);
-      this.#deadlines.set(node, nextMs > nowMs ? nextMs : nowMs + drainRetryMs);
-      if (run % sliceNodes === 0) this.#exchange();
+    // Once each, so that it ends, however much becomes due meanwhile.
+    for (const [i, node] of this.#deadlines.allDue(nowMs).entries()) {
+      if (this.#nodes[node.endpoint.index] === node) this.#run(node, nowMs, drainedThroughMs);
+      if ((i + 1) % sliceNodes !== 0) continue;
+      this.hub.flush();
+      yield* this.#drain();
+      yield;
+      nowMs = this.hub.nowMs();
     }
     if (this.#waiting.size > 0) this.hub.requestDrain();
   }
 
-  #exchange(): void {
-    this.hub.flush();
-    this.#drain();
+  #run(node: Hosted, nowMs: number, drainedThroughMs: number): void {
+    const heardMs = this.#memory.heardMs[node.endpoint.index] as number;
+    if (heardMs > 0) node.swim.handleHeard(heardMs);
+    node.swim.advance(nowMs, drainedThroughMs);
+    this.#touch(node);
+    node.isScheduled = true;
+    const nextMs = node.swim.nextDeadline(nowMs);
+    if (nextMs <= nowMs) this.#waiting.add(node);
+    this.#deadlines.set(node, nextMs > nowMs ? nextMs : nowMs + drainRetryMs);
   }
 
   #wakeWaiting(nowMs: number): void {
@@ -167,6 +195,7 @@ export class Driver {
   }
 
   #armTimer(nowMs: number): void {
+    if (this.#nextSlice !== null) return;
     const atMs = onGrid(this.#deadlines.earliestMs(), this.#deadlines.size);
     // A timer that goes off too early costs less than moving it at every turn.
     if (this.#timer !== null && atMs >= this.#timerAtMs) return;
@@ -179,6 +208,11 @@ export class Driver {
 
   #handleTimer(): void {
     this.#timer = null;
+    this.#turn();
+  }
+
+  #handleSlice(): void {
+    this.#nextSlice = null;
     this.#turn();
   }
 }

@@ -53,6 +53,20 @@ export class DeadlineHeap<T extends Scheduled> {
     return first !== undefined && first.deadlineMs <= nowMs ? first : null;
   }
 
+  /** All that are due, in order of time, left where they are. */
+  allDue(nowMs: number): T[] {
+    const found: T[] = [];
+    const search = (index: number): void => {
+      const item = this.#heap[index];
+      if (item === undefined || item.deadlineMs > nowMs) return;
+      found.push(item);
+      search(2 * index + 1);
+      search(2 * index + 2);
+    };
+    search(0);
+    return found.sort((a, b) => a.deadlineMs - b.deadlineMs);
+  }
+
   #rise(item: T): void {
     while (item.heapIndex > 0) {
       const parent = this.#heap[(item.heapIndex - 1) >> 1] as T;

@@ -133,6 +133,69 @@ describe("a turn of the driver", () => {
     expect(runWhenRead[0]).toBeLessThan(128);
   });
 
+  /** What `count` gives each time that Node's event loop comes round, until it gives `last`. */
+  async function watchLoop(count: () => number, last: number): Promise<number[]> {
+    const seen: number[] = [];
+    for (const end = nowMs() + 20_000; count() < last && nowMs() < end; ) {
+      await new Promise((resolve) => setImmediate(resolve));
+      seen.push(count());
+    }
+    return seen;
+  }
+
+  it("lets Node's event loop run while many cores have much to do, and runs each of them once", async () => {
+    const hosts = bench.open(128);
+    const dueMs = nowMs() + 1;
+    for (const host of hosts) {
+      host.onAdvance = () => block(1);
+      dueOnce(host, dueMs);
+    }
+    block(5);
+    const ran = (): number => hosts.filter((host) => host.of("advance").length > 0).length;
+    const seen = await watchLoop(ran, 128);
+    expect(seen.filter((count) => count > 0 && count < 128).length).toBeGreaterThanOrEqual(2);
+    expect(hosts.map((host) => host.of("advance").length)).toEqual(hosts.map(() => 1));
+  });
+
+  it("lets Node's event loop run while much is read", async () => {
+    const [a, b] = bench.open(2) as [ScriptedHost, ScriptedHost];
+    const count = 2000;
+    let got = 0;
+    b.onMessage = () => {
+      got++;
+      block(0.1);
+    };
+    for (let i = 0; i < count; i++) {
+      a.endpoint.message(b.address, Uint8Array.of(i, i >> 8));
+      if (i % 100 !== 99) continue;
+      bench.driver.hub.flush();
+      block(1); // a datagram that finds the socket's buffer full is lost
+    }
+    const received = b.endpoint.index * Counter.count + Counter.recordsReceived;
+    const arrived = (): number => Number(bench.driver.counters[received]);
+    for (const end = nowMs() + 10_000; arrived() < count && nowMs() < end; ) block(1);
+    expect([arrived(), got]).toEqual([count, 0]);
+    const seen = await watchLoop(() => got, count);
+    expect(seen.filter((so) => so > 0 && so < count).length).toBeGreaterThanOrEqual(2);
+  });
+
+  it("does not run a node that was closed while the turn paused", async () => {
+    const hosts = bench.open(128);
+    const dueMs = nowMs() + 1;
+    const [first, last] = [hosts[0] as ScriptedHost, hosts[127] as ScriptedHost];
+    for (const host of hosts) {
+      host.onAdvance = () => block(1);
+      dueOnce(host, host === last ? dueMs + 1 : dueMs);
+    }
+    first.onSettle = () => {
+      if (first.of("advance").length > 0 && bench.hosts.includes(last)) bench.close(last);
+    };
+    block(5);
+    const others = hosts.filter((host) => host !== last);
+    await until(() => others.every((host) => host.of("advance").length === 1), "all turns");
+    expect(last.of("advance")).toEqual([]);
+  });
+
   it("lets user code run after the cores of all nodes, and of a node only when something happened to it", async () => {
     const [a, b, idle] = bench.open(3) as [ScriptedHost, ScriptedHost, ScriptedHost];
     const order: string[] = [];

@@ -47,12 +47,15 @@ describe("the heap of deadlines", () => {
         const heap = new DeadlineHeap<Item>();
         const items = newItems(deadlines.length);
         for (const [id, atMs] of deadlines.entries()) heap.set(items[id] as Item, atMs);
+        const together = heap.allDue(nowMs).map(({ deadlineMs }) => deadlineMs);
+        expect(heap.size).toBe(deadlines.length);
         const order: number[] = [];
         for (let item = heap.due(nowMs); item !== null; item = heap.due(nowMs)) {
           order.push(item.deadlineMs);
           heap.remove(item);
         }
         expect(order).toEqual(deadlines.filter((atMs) => atMs <= nowMs).sort((a, b) => a - b));
+        expect(together).toEqual(order);
       }),
     );
   });

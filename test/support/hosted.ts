@@ -107,8 +107,10 @@ export class DriverBench {
     return opened;
   }
 
-  close(): void {
-    for (const host of this.hosts) host.close();
+  /** One of them, or all and the driver. */
+  close(host?: ScriptedHost): void {
+    if (host !== undefined) return this.hosts.splice(this.hosts.indexOf(host), 1)[0]?.close();
+    for (const each of this.hosts) each.close();
     releaseDriver("auto");
   }
 }
