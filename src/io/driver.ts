@@ -23,7 +23,7 @@ const drainRetryMs = 5;
  * Longest run before Node's event loop gets a turn: streams time out and garbage piles up while it waits. A turn of
  * thousands of nodes that all have much to do would last for minutes.
  */
-const sliceMs = 20;
+const sliceMs = 50;
 /** Descriptors handled before their room is given back, so that the I/O thread need not drop during a long turn. */
 const sliceRecords = 256;
 /** Nodes run before what they sent goes out and what came meanwhile is read, for the same reason. */

@@ -147,7 +147,7 @@ describe("a turn of the driver", () => {
     const hosts = bench.open(128);
     const dueMs = nowMs() + 1;
     for (const host of hosts) {
-      host.onAdvance = () => block(1);
+      host.onAdvance = () => block(2);
       dueOnce(host, dueMs);
     }
     block(5);
@@ -184,7 +184,7 @@ describe("a turn of the driver", () => {
     const dueMs = nowMs() + 1;
     const [first, last] = [hosts[0] as ScriptedHost, hosts[127] as ScriptedHost];
     for (const host of hosts) {
-      host.onAdvance = () => block(1);
+      host.onAdvance = () => block(2);
       dueOnce(host, host === last ? dueMs + 1 : dueMs);
     }
     first.onSettle = () => {
