@@ -129,7 +129,10 @@ void HubObject::drain(Napi::Env env, Napi::Function onWake) {
   // terminated the call fails, and nothing may be thrown in its place.
   napi_value undefined = nullptr;
   napi_get_undefined(env, &undefined);
-  if (napi_call_function(env, undefined, onWake, 0, nullptr, nullptr) != napi_ok) return;
+  napi_value answer = nullptr;
+  if (napi_call_function(env, undefined, onWake, 0, nullptr, &answer) != napi_ok) return;
+  bool comesBack = false;
+  if (napi_get_value_bool(env, answer, &comesBack) == napi_ok && comesBack) return;
   // What the callback left in the ring would otherwise wait for the next datagram.
   if (!hub->isShutDown() && hub->ring().readable() > 0) waker_->wake();
 }

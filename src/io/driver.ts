@@ -55,7 +55,7 @@ export class Driver {
 
   constructor(backend: SocketBackend) {
     const addon = loadAddon();
-    this.#memory = openHub(addon, backend, () => this.#turn());
+    this.#memory = openHub(addon, backend, () => this.#handleWake());
     this.hub = this.#memory.hub;
     this.directory = new CountedDirectory(this.hub);
     this.counters = this.#memory.counters;
@@ -94,6 +94,7 @@ export class Driver {
   #turn(): void {
     if (this.#isRunning || this.#nextSlice !== null) return;
     this.#isRunning = true;
+    const goesOn = this.#steps !== null;
     try {
       this.#runSlice();
     } catch (error) {
@@ -102,7 +103,8 @@ export class Driver {
     } finally {
       this.#isRunning = false;
     }
-    if (this.#steps !== null) this.#nextSlice = setImmediate(() => this.#handleSlice());
+    // After its last slice too: what woke us meanwhile came to nothing.
+    if (goesOn || this.#steps !== null) this.#nextSlice = setImmediate(() => this.#handleSlice());
     this.#finish();
   }
 
@@ -204,6 +206,12 @@ export class Driver {
     this.#timerAtMs = atMs;
     if (atMs === Number.POSITIVE_INFINITY) return;
     this.#timer = setTimeout(() => this.#handleTimer(), Math.max(0, Math.ceil(atMs - nowMs)));
+  }
+
+  /** Whether a turn is under way, which looks at the ring again by itself. */
+  #handleWake(): boolean {
+    this.#turn();
+    return this.#nextSlice !== null;
   }
 
   #handleTimer(): void {

@@ -61,7 +61,7 @@ export function backendOf(backend: Backend): SocketBackend {
 export function openHub(
   addon: Addon,
   backend: Backend | "manual",
-  onWake: () => void,
+  onWake: () => unknown,
   { poison = false }: { readonly poison?: boolean } = {},
 ): HubMemory {
   const { layout } = addon;

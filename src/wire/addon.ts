@@ -269,7 +269,11 @@ export interface Keyring {
 
 export interface Addon {
   readonly layout: Layout;
-  readonly Hub: new (options: HubOptions, onWake: () => void) => Hub;
+  /** `onWake` is called again while it leaves something in the ring, unless it returns true: it comes by itself. */
+  readonly Hub: new (
+    options: HubOptions,
+    onWake: () => unknown,
+  ) => Hub;
   readonly Keyring: new () => Keyring;
   /** First 4 bytes of BLAKE2b(name): the cluster tag in every header. */
   clusterTag(cluster: string): number;

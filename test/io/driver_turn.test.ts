@@ -179,6 +179,31 @@ describe("a turn of the driver", () => {
     expect(seen.filter((so) => so > 0 && so < count).length).toBeGreaterThanOrEqual(2);
   });
 
+  it("reads what came while the turn paused, though its wake-up came to nothing", async () => {
+    const hosts = bench.open(144);
+    const [first, sender] = [hosts[0] as ScriptedHost, hosts[127] as ScriptedHost];
+    const received = first.endpoint.index * Counter.count + Counter.recordsReceived;
+    const dueMs = nowMs() + 1;
+    let isRead = false;
+    first.onMessage = () => {
+      isRead = true;
+    };
+    for (const [i, host] of hosts.entries()) {
+      host.onAdvance = () => block(2);
+      dueOnce(host, dueMs + i / 1000);
+    }
+    // In the last pause of the turn, after its last look at the ring.
+    sender.onSettle = () => {
+      if (sender.of("advance").length === 0) return;
+      sender.endpoint.message(first.address, Uint8Array.of(1));
+      bench.driver.hub.flush();
+      for (const end = nowMs() + 10_000; bench.driver.counters[received] === 0n && nowMs() < end; ) block(0.1);
+    };
+    block(5);
+    await until(() => isRead, "the message");
+    expect(hosts.map((host) => host.of("advance").length)).toEqual(hosts.map(() => 1));
+  });
+
   it("does not run a node that was closed while the turn paused", async () => {
     const hosts = bench.open(128);
     const dueMs = nowMs() + 1;
