@@ -167,8 +167,8 @@ export function resolveConfig(options: GossipOptions): Config {
  * nodes read of theirs then misses every cache; objects that come out of JSON.parse() share theirs.
  */
 function inOneShape<T extends object>(values: T): Readonly<T> {
-  const blank = Object.fromEntries(Object.keys(values).map((name) => [name, null]));
-  return Object.freeze(Object.assign(JSON.parse(JSON.stringify(blank)), values));
+  const blanks = Object.keys(values).map((name) => `${JSON.stringify(name)}:null`);
+  return Object.freeze(Object.assign(JSON.parse(`{${blanks.join()}}`), values));
 }
 
 /** One option from text, as a command line gives it. Errors: TATTLER_OPTION_INVALID, TATTLER_OPTION_UNKNOWN. */
