@@ -1,7 +1,7 @@
 /** The accepting side: one request and its answer per connection (W-40). */
 import { createServer, type Server, type Socket } from "node:net";
 import { tattlerError } from "../errors.js";
-import { encodeFrame, type FrameHead } from "../wire/frames.js";
+import { encodeFrame, type FrameDetails, type FrameHead } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
 import { formatIp, parseIp } from "./address.js";
@@ -258,7 +258,7 @@ export class StreamServer {
     return "internal error";
   }
 
-  private head(kind: FrameKind, rest: Partial<FrameHead> = {}): FrameHead {
+  private head(kind: FrameKind, rest: FrameDetails = {}): FrameHead {
     return { kind, cluster: this.context.cluster, source: this.context.selfName(), ...rest };
   }
 }

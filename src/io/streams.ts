@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { TattlerError, tattlerError } from "../errors.js";
-import type { FrameHead } from "../wire/frames.js";
+import type { FrameDetails, FrameHead } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import { isMappedIpv4 } from "../wire/ip.js";
 import type { MemberRecord } from "../wire/records.js";
@@ -301,7 +301,7 @@ export class Streams {
     throw tattlerError("TATTLER_MESSAGE_TOO_LARGE", [String(payload.length), String(maxMessageBytes)]);
   }
 
-  private head(kind: FrameKind, rest: Partial<FrameHead> = {}): FrameHead {
+  private head(kind: FrameKind, rest: FrameDetails = {}): FrameHead {
     return { kind, cluster: this.context.cluster, source: this.context.selfName(), ...rest };
   }
 }

@@ -38,6 +38,9 @@ export interface FrameHead {
   readonly reason?: string;
 }
 
+/** What a head has besides who sends what. */
+export type FrameDetails = Omit<FrameHead, "kind" | "cluster" | "source">;
+
 /** A frame as plain values that own their bytes. */
 export interface DecodedFrame extends Required<FrameHead> {
   /** False when the sender's turn goes on with another frame. */
