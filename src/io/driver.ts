@@ -20,8 +20,8 @@ export interface Hosted extends Receiver, Scheduled {
 /** Longest wait for the I/O thread to say that it has drained, before it is asked again. */
 const drainRetryMs = 5;
 /**
- * Longest run before Node's event loop gets a turn: streams time out and garbage piles up while it waits. A turn of
- * thousands of nodes that all have much to do would last for minutes.
+ * How long a turn runs before Node's event loop gets its turn: streams time out and garbage piles up while it waits. A
+ * turn of thousands of nodes that all have much to do would last for minutes.
  */
 const sliceMs = 50;
 /** Descriptors handled before their room is given back, so that the I/O thread need not drop during a long turn. */
@@ -99,6 +99,9 @@ export class Driver {
       this.#runSlice();
     } catch (error) {
       this.#steps = null;
+      // What a pause swallowed, wake-ups and the timer, comes by nobody else.
+      if (goesOn) this.#nextSlice = setImmediate(() => this.#handleSlice());
+      else this.#armTimer(this.hub.nowMs());
       throw error;
     } finally {
       this.#isRunning = false;
@@ -148,9 +151,10 @@ export class Driver {
     // Once each, so that it ends, however much becomes due meanwhile.
     for (const [i, node] of this.#deadlines.allDue(nowMs).entries()) {
       if (this.#nodes[node.endpoint.index] === node) this.#run(node, nowMs, drainedThroughMs);
-      if ((i + 1) % sliceNodes !== 0) continue;
-      this.hub.flush();
-      yield* this.#drain();
+      if ((i + 1) % sliceNodes === 0) {
+        this.hub.flush();
+        yield* this.#drain();
+      }
       yield;
       nowMs = this.hub.nowMs();
     }

@@ -179,6 +179,31 @@ describe("a turn of the driver", () => {
     expect(seen.filter((so) => so > 0 && so < count).length).toBeGreaterThanOrEqual(2);
   });
 
+  it("is followed by another one after an exception, though what would have begun that came in a pause", async () => {
+    const hosts = bench.open(128);
+    const dueMs = nowMs() + 1;
+    let thrown = 0;
+    for (const [i, host] of hosts.entries()) {
+      host.onAdvance = () => {
+        block(2);
+        if (i === 80 && thrown++ === 0) throw new Error("no");
+      };
+      dueOnce(host, dueMs + i / 1000);
+    }
+    block(5);
+    const listeners = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    const errors: string[] = [];
+    process.on("uncaughtException", ({ message }) => errors.push(message));
+    try {
+      await until(() => hosts.every((host) => host.of("advance").length > 0), "all turns");
+    } finally {
+      process.removeAllListeners("uncaughtException");
+      for (const listener of listeners) process.on("uncaughtException", listener);
+    }
+    expect(errors).toEqual(["no"]);
+  });
+
   it("reads what came while the turn paused, though its wake-up came to nothing", async () => {
     const hosts = bench.open(144);
     const [first, sender] = [hosts[0] as ScriptedHost, hosts[127] as ScriptedHost];
