@@ -4,6 +4,7 @@ import {
   type DecodedFrame,
   decodeFrame,
   encodeTurn,
+  type FrameDetails,
   type FrameHead,
   FrameRejection,
   onOneLine,
@@ -25,6 +26,19 @@ export interface Turn {
 export interface TurnContent {
   readonly records: readonly MemberRecord[];
   readonly payload: Uint8Array;
+}
+
+/** Who speaks, in every frame. */
+export interface Speaker {
+  /** Full cluster name. */
+  readonly cluster: string;
+  /** Our member name. */
+  readonly selfName: () => string;
+}
+
+/** Details last: V8 gives an object that begins with a spread a shape of its own, and there is one for every turn. */
+export function headOf(speaker: Speaker, kind: FrameKind, details: FrameDetails = {}): FrameHead {
+  return { kind, cluster: speaker.cluster, source: speaker.selfName(), ...details };
 }
 
 export const noContent: TurnContent = { records: [], payload: new Uint8Array(0) };

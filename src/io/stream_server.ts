@@ -1,11 +1,20 @@
 /** The accepting side: one request and its answer per connection (W-40). */
 import { createServer, type Server, type Socket } from "node:net";
 import { tattlerError } from "../errors.js";
-import { encodeFrame, type FrameDetails, type FrameHead } from "../wire/frames.js";
+import { encodeFrame } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import type { MemberRecord } from "../wire/records.js";
 import { formatIp, parseIp } from "./address.js";
-import { bytesOfFingerprints, fingerprintsIn, noContent, receiveTurn, sendTurn, type Turn } from "./exchange.js";
+import {
+  bytesOfFingerprints,
+  fingerprintsIn,
+  headOf,
+  noContent,
+  receiveTurn,
+  type Speaker,
+  sendTurn,
+  type Turn,
+} from "./exchange.js";
 import { type FrameSealer, FrameSocket } from "./frame_socket.js";
 import { countFault, StreamFault } from "./stream_fault.js";
 import type { StreamLimits, StreamStats } from "./stream_limits.js";
@@ -56,12 +65,10 @@ export interface StreamHandlers {
 }
 
 /** Options that both sides of the stream transport need. */
-export interface StreamContext {
+export interface StreamContext extends Speaker {
   readonly clusterTag: number;
-  readonly cluster: string;
   readonly sealer: FrameSealer;
   readonly compression: boolean;
-  readonly selfName: () => string;
   readonly limits: StreamLimits;
   readonly stats: StreamStats;
 }
@@ -172,7 +179,7 @@ export class StreamServer {
         if ("refuse" in answer) return answer.refuse;
         if (!join) answer.merge?.();
         const content = { records: answer.records, payload: answer.userState };
-        await sendTurn(stream, this.head(FrameKind.syncReply, { join }), content);
+        await sendTurn(stream, headOf(this.context, FrameKind.syncReply, { join }), content);
         if (join) await this.conclude(stream, source, answer.merge);
         return null;
       }
@@ -180,11 +187,11 @@ export class StreamServer {
         return this.compare(stream, request);
       case FrameKind.message:
         this.handlers.onMessage(source, request.payload);
-        await sendTurn(stream, this.head(FrameKind.receipt), noContent);
+        await sendTurn(stream, headOf(this.context, FrameKind.receipt), noContent);
         return null;
       case FrameKind.ping:
         if (!this.handlers.onPing(target)) return `this is not ${target}`;
-        await sendTurn(stream, this.head(FrameKind.ack, { seq }), noContent);
+        await sendTurn(stream, headOf(this.context, FrameKind.ack, { seq }), noContent);
         return null;
       case FrameKind.syncReply:
       case FrameKind.receipt:
@@ -204,13 +211,13 @@ export class StreamServer {
     const answer = this.handlers.onDigest?.(source, seq, fingerprintsIn(payload)) ?? { refuse: "no digests here" };
     if ("refuse" in answer) return answer.refuse;
     const content = { records: answer.records, payload: bytesOfFingerprints(answer.wanted) };
-    await sendTurn(stream, this.head(FrameKind.digestReply, { seq }), content);
+    await sendTurn(stream, headOf(this.context, FrameKind.digestReply, { seq }), content);
     const rest = await receiveTurn(stream, this.context.cluster, this.context.limits);
     if (rest.head.kind !== FrameKind.digestFill || rest.head.source !== source) {
       throw new StreamFault("malformed", `a ${FrameKind[rest.head.kind]} where the rest of ${source} is due`);
     }
     answer.merge(rest.records);
-    await sendTurn(stream, this.head(FrameKind.receipt), noContent);
+    await sendTurn(stream, headOf(this.context, FrameKind.receipt), noContent);
     return null;
   }
 
@@ -227,12 +234,12 @@ export class StreamServer {
     }
     stats.joinsUnconfirmed--;
     merge?.();
-    await sendTurn(stream, this.head(FrameKind.receipt), noContent);
+    await sendTurn(stream, headOf(this.context, FrameKind.receipt), noContent);
   }
 
   private async refuse(stream: FrameSocket, reason: string): Promise<void> {
     this.context.stats.refused++;
-    await stream.send(encodeFrame(this.head(FrameKind.error, { reason })));
+    await stream.send(encodeFrame(headOf(this.context, FrameKind.error, { reason })));
   }
 
   /** A peer that authenticated is told what was wrong; any other learns nothing. */
@@ -240,7 +247,7 @@ export class StreamServer {
     try {
       const reason = this.noteFault(error);
       if (stream.fault !== null) return;
-      await stream.send(encodeFrame(this.head(FrameKind.error, { reason })));
+      await stream.send(encodeFrame(headOf(this.context, FrameKind.error, { reason })));
       await stream.linger();
     } catch {
       // The peer did not wait to be told; what was wrong is counted already.
@@ -256,10 +263,6 @@ export class StreamServer {
     stats.handlerFailed++;
     this.handlers.onHandlerError?.(error);
     return "internal error";
-  }
-
-  private head(kind: FrameKind, rest: FrameDetails = {}): FrameHead {
-    return { kind, cluster: this.context.cluster, source: this.context.selfName(), ...rest };
   }
 }
 

@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { TattlerError, tattlerError } from "../errors.js";
-import type { FrameDetails, FrameHead } from "../wire/frames.js";
+import type { FrameHead } from "../wire/frames.js";
 import { FrameKind } from "../wire/generated/wire/frame-kind.js";
 import { isMappedIpv4 } from "../wire/ip.js";
 import type { MemberRecord } from "../wire/records.js";
@@ -10,6 +10,7 @@ import { classifyIp, formatIp, parseIp } from "./address.js";
 import {
   bytesOfFingerprints,
   fingerprintsIn,
+  headOf,
   noContent,
   receiveTurn,
   sendTurn,
@@ -135,7 +136,7 @@ export class Streams {
     this.checkSize(userState);
     return this.exchange(host, port, request, async (stream) => {
       const content = { records: records(), payload: userState };
-      const head = this.head(FrameKind.syncRequest, target === undefined ? { join } : { join, target });
+      const head = headOf(this.context, FrameKind.syncRequest, target === undefined ? { join } : { join, target });
       const turn = await this.ask(stream, head, content, FrameKind.syncReply);
       const reply = { peer: turn.head.source, records: turn.records, userState: turn.payload };
       if (join) await this.confirm(stream, vet?.(reply) ?? null);
@@ -147,12 +148,12 @@ export class Streams {
   async reconcile(host: string, port: number, request: ReconcileRequest): Promise<void> {
     const { salt, fingerprints, merge } = request;
     return this.exchange(host, port, request, async (stream) => {
-      const head = this.head(FrameKind.digest, { seq: salt });
+      const head = headOf(this.context, FrameKind.digest, { seq: salt });
       const question = { records: [], payload: bytesOfFingerprints(fingerprints()) };
       const reply = await this.ask(stream, head, question, FrameKind.digestReply);
       const rest = merge(reply.head.source, reply.records, fingerprintsIn(reply.payload));
       const fill = { records: rest, payload: noContent.payload };
-      await this.ask(stream, this.head(FrameKind.digestFill, { seq: salt }), fill, FrameKind.receipt);
+      await this.ask(stream, headOf(this.context, FrameKind.digestFill, { seq: salt }), fill, FrameKind.receipt);
     });
   }
 
@@ -173,7 +174,7 @@ export class Streams {
     try {
       await this.whileBusy(untilMs, signal, (leftMs) =>
         this.exchange(host, port, { timeoutMs: leftMs, signal }, async (stream) => {
-          await this.ask(stream, this.head(FrameKind.message), { records: [], payload }, FrameKind.receipt);
+          await this.ask(stream, headOf(this.context, FrameKind.message), { records: [], payload }, FrameKind.receipt);
         }),
       );
     } finally {
@@ -185,7 +186,7 @@ export class Streams {
   async ping(host: string, port: number, targetName: string, seq: number, timeoutMs: number): Promise<boolean> {
     try {
       return await this.exchange(host, port, { timeoutMs }, async (stream) => {
-        const head = this.head(FrameKind.ping, { target: targetName, seq });
+        const head = headOf(this.context, FrameKind.ping, { target: targetName, seq });
         const ack = await this.ask(stream, head, noContent, FrameKind.ack);
         return ack.head.seq === seq >>> 0 && ack.head.source === targetName;
       });
@@ -267,11 +268,11 @@ export class Streams {
 
   private async confirm(stream: FrameSocket, refusal: string | null): Promise<void> {
     if (refusal === null) {
-      await this.ask(stream, this.head(FrameKind.confirm), noContent, FrameKind.receipt);
+      await this.ask(stream, headOf(this.context, FrameKind.confirm), noContent, FrameKind.receipt);
       return;
     }
     this.context.stats.refused++;
-    await sendTurn(stream, this.head(FrameKind.error, { join: true, reason: refusal }), noContent);
+    await sendTurn(stream, headOf(this.context, FrameKind.error, { join: true, reason: refusal }), noContent);
     await stream.linger();
     throw tattlerError("TATTLER_JOIN_REFUSED", ["this node itself", refusal]);
   }
@@ -299,10 +300,6 @@ export class Streams {
     const { maxMessageBytes } = this.context.limits;
     if (payload.length <= maxMessageBytes) return;
     throw tattlerError("TATTLER_MESSAGE_TOO_LARGE", [String(payload.length), String(maxMessageBytes)]);
-  }
-
-  private head(kind: FrameKind, rest: FrameDetails = {}): FrameHead {
-    return { kind, cluster: this.context.cluster, source: this.context.selfName(), ...rest };
   }
 }
 
