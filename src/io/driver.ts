@@ -99,9 +99,9 @@ export class Driver {
       this.#runSlice();
     } catch (error) {
       this.#steps = null;
-      // What a pause swallowed, wake-ups and the timer, comes by nobody else.
-      if (goesOn) this.#nextSlice = setImmediate(() => this.#handleSlice());
-      else this.#armTimer(this.hub.nowMs());
+      // What would have begun the next turn, a wake-up or the timer, may have come in a pause of this one.
+      const nowMs = this.hub.nowMs();
+      this.#armTimer(nowMs, nowMs);
       throw error;
     } finally {
       this.#isRunning = false;
@@ -196,13 +196,11 @@ export class Driver {
       this.#deadlines.set(node, Math.max(node.swim.nextDeadline(nowMs), nowMs));
     }
     this.hub.flush();
-    this.#armTimer(nowMs);
+    this.#armTimer(nowMs, onGrid(this.#deadlines.earliestMs(), this.#deadlines.size));
     for (const node of touched) node.settle();
   }
 
-  #armTimer(nowMs: number): void {
-    if (this.#nextSlice !== null) return;
-    const atMs = onGrid(this.#deadlines.earliestMs(), this.#deadlines.size);
+  #armTimer(nowMs: number, atMs: number): void {
     // A timer that goes off too early costs less than moving it at every turn.
     if (this.#timer !== null && atMs >= this.#timerAtMs) return;
     if (this.#timer !== null) clearTimeout(this.#timer);

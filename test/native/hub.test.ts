@@ -92,6 +92,20 @@ for (const backend of backends) {
       expect(h.wakes).toBeLessThan(100);
     });
 
+    it.each([
+      [false, 100],
+      [true, 1],
+    ])("wakes JavaScript for what it leaves, unless it comes back by itself (%s)", async (comesBack, wakes) => {
+      const h = (hub = new TestHub(backend));
+      [h.autoDrain, h.comesBack] = [false, comesBack];
+      const [a, b] = [h.open("a"), h.open("b")];
+      a.message(h.addressOf(b), Uint8Array.of(1));
+      h.hub.flush();
+      await h.until(() => h.wakes >= wakes, "the wake-ups");
+      for (let round = 0; round < 50; round++) await new Promise((resolve) => setImmediate(resolve));
+      expect([h.wakes > wakes, h.drain().length]).toEqual([!comesBack, 1]);
+    });
+
     it("counts each datagram of a burst, whatever the system makes of it", async () => {
       const h = (hub = new TestHub(backend));
       const [a, b] = [h.open("a", { keyring }), h.open("b", { keyring })];

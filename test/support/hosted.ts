@@ -107,10 +107,13 @@ export class DriverBench {
     return opened;
   }
 
-  /** One of them, or all and the driver. */
-  close(host?: ScriptedHost): void {
-    if (host !== undefined) return this.hosts.splice(this.hosts.indexOf(host), 1)[0]?.close();
-    for (const each of this.hosts) each.close();
+  closeOne(host: ScriptedHost): void {
+    const index = this.hosts.indexOf(host);
+    if (index >= 0) this.hosts.splice(index, 1)[0]?.close();
+  }
+
+  close(): void {
+    for (const host of this.hosts) host.close();
     releaseDriver("auto");
   }
 }

@@ -44,6 +44,8 @@ export class TestHub {
   readonly slab: ArrayBuffer;
   wakes = 0;
   autoDrain = true;
+  /** What it answers to a wake-up: that it comes back by itself. */
+  comesBack = false;
   private readonly words: Uint32Array;
   private readonly times: Float64Array;
   private readonly counterWords: BigUint64Array;
@@ -72,7 +74,10 @@ export class TestHub {
       maxDatagramBytes: 65_535,
       poison: true,
     };
-    this.hub = new addon.Hub(options, () => this.handleWake());
+    this.hub = new addon.Hub(options, () => {
+      this.handleWake();
+      return this.comesBack;
+    });
   }
 
   open(name: string, options: Partial<EndpointOptions> = {}): Endpoint {
