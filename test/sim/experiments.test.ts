@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import type { GossipOptions } from "../../src/config.js";
-import { cellsOf, type Experiment, experiments, type Scale } from "../../src/sim/experiments/index.js";
+import { type Cell, cellsOf, type Experiment, experiments, type Scale } from "../../src/sim/experiments/index.js";
 import { type Filled, fill, hashOf, toMarkdown, violationsOf } from "../../src/sim/experiments/report.js";
 import type { OpenOptions } from "../../src/sim/simulation.js";
 import { Stage } from "../../src/sim/stage.js";
@@ -26,6 +26,10 @@ function runTiny(name: string): ReturnType<typeof run> {
   return known;
 }
 
+function tablesOf({ table, also }: Cell): string[] {
+  return also === undefined ? [table] : [table, also.table];
+}
+
 /** What the table says in a row and a column. */
 function figure({ head, rows }: Filled, row: string, column: string): string | undefined {
   return rows.find(([name]) => name === row)?.[head.indexOf(column)];
@@ -44,7 +48,7 @@ describe.each([...experiments])("the experiment %s", (name, experiment) => {
       for (const row of rows) expect(row.at(-1)).toMatch(/^[0-9a-f]{8}$/);
       expect(rows.flat().filter((text) => /NaN|undefined/.test(text))).toEqual([]);
     }
-    expect(cells.every(({ table }) => experiment.tables.some(({ id }) => id === table))).toBe(true);
+    expect(cells.flatMap(tablesOf).every((table) => experiment.tables.some(({ id }) => id === table))).toBe(true);
     const [first] = cells;
     expect(first?.run()).toEqual(outcomes[0]);
     const other = experiment.cells({ ...tiny, seed: 2 });
@@ -54,7 +58,7 @@ describe.each([...experiments])("the experiment %s", (name, experiment) => {
 
   it("names every cell's table, in each size", () => {
     for (const size of ["quick", "full"] as const) {
-      const tables = new Set(experiment.cells({ size, seed: 1 }).map(({ table }) => table));
+      const tables = new Set(experiment.cells({ size, seed: 1 }).flatMap(tablesOf));
       expect([...tables].sort()).toEqual(experiment.tables.map(({ id }) => id).sort());
     }
   });
@@ -87,8 +91,19 @@ describe("the whole grid of Lifeguard", () => {
     const grid = experiments.get("grid") as Experiment;
     const cells = cellsOf(grid, { size: "full", seed: 1, setup: "tattler" });
     expect([cells.length, new Set(cells.map(({ setup }) => setup.name)).size]).toEqual([9 * 6 * 8, 1]);
-    expect(cellsOf(grid, { size: "full", seed: 1 }).length).toBe(4 * 9 * 6 * 8);
-    expect([...experiments.values()].filter(({ isLong }) => isLong)).toEqual([grid]);
+    expect(cellsOf(grid, { size: "full", seed: 1 }).length).toBe(7 * 9 * 6 * 8);
+    const long = [...experiments].filter(([, { isLong }]) => isLong).map(([name]) => name);
+    expect(long).toEqual(["grid", "large"]);
+  });
+
+  it("counts each run for its setup and for how long members were blocked", () => {
+    const [whole, byD] = runTiny("grid").tables as [Filled, Filled];
+    expect(figure(whole, "SWIM", "runs")).toBe("2");
+    for (const forMs of [2048, 8192]) expect(figure(byD, `SWIM, blocked for ${forMs} ms`, "runs")).toBe("1");
+    const number = (text: string | undefined): number => Number(text?.replaceAll(",", ""));
+    const ofD = number(figure(byD, "SWIM, blocked for 8192 ms", "FP"));
+    expect(ofD).toBeGreaterThan(0);
+    expect(number(figure(whole, "SWIM", "FP"))).toBe(ofD + number(figure(byD, "SWIM, blocked for 2048 ms", "FP")));
   });
 });
 

@@ -9,10 +9,16 @@ export interface Outcome {
   readonly traceHash: string;
 }
 
-/** One run of a simulation, or a few in a row, and the row of the table that it counts for. */
-export interface Cell {
+/** A row of a table. */
+export interface Place {
   readonly table: string;
   readonly row: string;
+}
+
+/** One run of a simulation, or a few in a row, and the row that it counts for. */
+export interface Cell extends Place {
+  /** Counts here as well. */
+  readonly also?: Place;
   readonly setup: Setup;
   readonly seed: number;
   run(): Outcome;

@@ -1,6 +1,7 @@
-import { anomaliesOf, type Grid, suffer, wholeGrid } from "./anomaly.js";
+import { anomaliesOf, cellsOfGrid, type Grid, suffer, wholeGrid } from "./anomaly.js";
 import { type BySize, type Cell, type Experiment, nodesOf, quantiles, type Scale, seedsOf, sum } from "./experiment.js";
-import { lifeguard, memberlist, swim, tattler } from "./setups.js";
+import { componentColumns, components, interval, largeColumns } from "./lifeguard.js";
+import { lifeguard, tattler } from "./setups.js";
 
 const grids: BySize<Grid> = {
   tiny: { members: [2], forMs: [2048, 8192], pauseMs: [1024] },
@@ -8,14 +9,18 @@ const grids: BySize<Grid> = {
   full: wholeGrid,
 };
 
+const accusations = sum("accusations by the sick: probes that failed", "accusations");
+const unrecovered = sum("runs that never recovered", "unrecovered");
+
 function cells(scale: Scale): Cell[] {
   const [nodes = 128] = nodesOf(scale, { tiny: [16], quick: [128], full: [128] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
-  return [tattler, lifeguard, memberlist, swim].flatMap((setup) =>
+  return components.flatMap((setup) =>
     anomaliesOf(grids[scale.size]).flatMap((anomaly) =>
       seeds.map((seed) => ({
         table: "grid",
-        row: `${setup.name}, blocked for ${anomaly.forMs} ms`,
+        row: setup.name,
+        also: { table: "blocked for", row: `${setup.name}, blocked for ${anomaly.forMs} ms` },
         setup,
         seed,
         run: () => suffer({ setup, nodes }, anomaly, seed),
@@ -32,16 +37,46 @@ export const grid: Experiment = {
   tables: [
     {
       id: "grid",
-      title: "C x D x I of section V, 128 members, by D",
+      title: "C x D x I of section V, 128 members (tables IV and VI)",
+      rows: "configuration",
+      columns: componentColumns,
+    },
+    {
+      id: "blocked for",
+      title: "The same by D",
       rows: "configuration and anomaly",
       columns: [
         sum("FP", "fp"),
         sum("FP-", "fpHealthy"),
-        sum("accusations by the sick: probes that failed", "accusations"),
-        quantiles("first detection p50, s", "firstMs", [0.5], 1000),
-        sum("runs that never recovered", "unrecovered"),
+        accusations,
+        quantiles("first detection p50 / p99, s", "firstMs", [0.5, 0.99], 1000),
+        unrecovered,
       ],
     },
   ],
   cells,
+};
+
+function largeCells(scale: Scale): Cell[] {
+  const [nodes = 2000] = nodesOf(scale, { tiny: [16], quick: [500], full: [2000] });
+  const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
+  return [lifeguard, tattler].flatMap((setup) =>
+    cellsOfGrid("large grid", setup.name, { setup, nodes }, interval[scale.size], seeds),
+  );
+}
+
+/** One in twelve of its anomalies where a run takes minutes. */
+export const largeGrid: Experiment = {
+  name: "large",
+  title: "Lifeguard 2017: a part of the grid at 2,000 members",
+  isLong: true,
+  tables: [
+    {
+      id: "large grid",
+      title: "36 of C x D x I of section V, 2,000 members (--quick: 500)",
+      rows: "configuration",
+      columns: [...largeColumns, accusations, unrecovered],
+    },
+  ],
+  cells: largeCells,
 };

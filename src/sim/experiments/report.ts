@@ -45,8 +45,9 @@ function rowsOf(table: Table, cells: readonly Cell[], outcomes: readonly Outcome
   const byName = new Map<string, Outcome[]>();
   cells.forEach((cell, i) => {
     const outcome = outcomes[i];
-    if (cell.table !== table.id || outcome === undefined) return;
-    byName.set(cell.row, [...(byName.get(cell.row) ?? []), outcome]);
+    const place = [cell, cell.also].find((one) => one?.table === table.id);
+    if (place === undefined || outcome === undefined) return;
+    byName.set(place.row, [...(byName.get(place.row) ?? []), outcome]);
   });
   return [...byName].map(([name, own]) => ({
     name,
