@@ -20,10 +20,10 @@ export interface Hosted extends Receiver, Scheduled {
 /** Longest wait for the I/O thread to say that it has drained, before it is asked again. */
 const drainRetryMs = 5;
 /**
- * How long a turn runs before Node's event loop gets its turn: streams time out and garbage piles up while it waits. A
- * turn of thousands of nodes that all have much to do would last for minutes.
+ * How long a turn runs before Node's event loop gets its turn. A turn of thousands of nodes that all have much to do
+ * would last for minutes. Each step of a stream waits for a slice, and nodes that know too little compare more.
  */
-const sliceMs = 50;
+const sliceMs = 5;
 /** Descriptors handled before their room is given back, so that the I/O thread need not drop during a long turn. */
 const sliceRecords = 256;
 /** Nodes run before what they sent goes out and what came meanwhile is read, for the same reason. */
