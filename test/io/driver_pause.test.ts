@@ -81,6 +81,14 @@ describe("a long turn of the driver", () => {
     }
   });
 
+  it("keeps Node's event loop waiting for no more than a few milliseconds of work", async () => {
+    // A slice ends with the first node past 5 ms, so it holds five of these at most, on a slow machine fewer.
+    const hosts = overdue(60, () => block(1));
+    const seen = await watchLoop(() => runsOf(hosts).filter((runs) => runs > 0).length, hosts.length);
+    const steps = seen.map((count, i) => count - (seen[i - 1] ?? 0));
+    expect([Math.max(...steps) <= 6, seen.at(-1)]).toEqual([true, hosts.length]);
+  });
+
   it("lets Node's event loop run while much is read", async () => {
     const [a, b] = bench.open(2) as [ScriptedHost, ScriptedHost];
     const count = 2000;
