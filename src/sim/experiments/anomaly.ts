@@ -1,7 +1,7 @@
 import type { Stall } from "../host.js";
 import type { SimEvent } from "../simulation.js";
 import { Stage } from "../stage.js";
-import { type Cell, type Outcome, Sampler } from "./experiment.js";
+import { type Cell, type Outcome, type Place, Sampler } from "./experiment.js";
 import type { Setup } from "./setups.js";
 
 /** Section V: so many random members are blocked for a time, again and again after a pause, or once (null). */
@@ -25,6 +25,10 @@ export const wholeGrid: Grid = {
   pauseMs: [1, 4, 16, 64, 256, 1024, 4096, 16_384],
 };
 
+export interface AnomalyCell extends Cell {
+  readonly anomaly: Anomaly;
+}
+
 /** What a row of a table is measured with. */
 export interface Suffering {
   readonly setup: Setup;
@@ -38,16 +42,16 @@ const quiesceMs = 5 * secondMs; // a stage has had ten before
 const cycleMs = 120 * secondMs;
 const recoverMs = 120 * secondMs;
 
-export function anomaliesOf({ members, forMs, pauseMs }: Grid): Anomaly[] {
+function anomaliesOf({ members, forMs, pauseMs }: Grid): Anomaly[] {
   return members.flatMap((count) =>
     forMs.flatMap((ms) => pauseMs.map((pause) => ({ members: count, forMs: ms, pauseMs: pause }))),
   );
 }
 
 /** One row's runs: each anomaly with each seed. */
-export function cellsOfGrid(table: string, row: string, how: Suffering, grid: Grid, seeds: readonly number[]): Cell[] {
+export function cellsOfGrid(place: Place, how: Suffering, grid: Grid, seeds: readonly number[]): AnomalyCell[] {
   return anomaliesOf(grid).flatMap((anomaly) =>
-    seeds.map((seed) => ({ table, row, setup: how.setup, seed, run: () => suffer(how, anomaly, seed) })),
+    seeds.map((seed) => ({ ...place, anomaly, setup: how.setup, seed, run: () => suffer(how, anomaly, seed) })),
   );
 }
 

@@ -1,6 +1,14 @@
-import { anomaliesOf, cellsOfGrid, type Grid, suffer, wholeGrid } from "./anomaly.js";
-import { type BySize, type Cell, type Experiment, nodesOf, quantiles, type Scale, seedsOf, sum } from "./experiment.js";
-import { componentColumns, components, interval, largeColumns } from "./lifeguard.js";
+import { cellsOfGrid, type Grid, wholeGrid } from "./anomaly.js";
+import { type BySize, type Cell, type Experiment, nodesOf, quantiles, type Scale, seedsOf } from "./experiment.js";
+import {
+  accusations,
+  componentColumns,
+  components,
+  falsePositives,
+  interval,
+  largeColumns,
+  unrecovered,
+} from "./lifeguard.js";
 import { lifeguard, tattler } from "./setups.js";
 
 const grids: BySize<Grid> = {
@@ -9,23 +17,14 @@ const grids: BySize<Grid> = {
   full: wholeGrid,
 };
 
-const accusations = sum("accusations by the sick: probes that failed", "accusations");
-const unrecovered = sum("runs that never recovered", "unrecovered");
-
 function cells(scale: Scale): Cell[] {
   const [nodes = 128] = nodesOf(scale, { tiny: [16], quick: [128], full: [128] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return components.flatMap((setup) =>
-    anomaliesOf(grids[scale.size]).flatMap((anomaly) =>
-      seeds.map((seed) => ({
-        table: "grid",
-        row: setup.name,
-        also: { table: "blocked for", row: `${setup.name}, blocked for ${anomaly.forMs} ms` },
-        setup,
-        seed,
-        run: () => suffer({ setup, nodes }, anomaly, seed),
-      })),
-    ),
+    cellsOfGrid({ table: "grid", row: setup.name }, { setup, nodes }, grids[scale.size], seeds).map((cell) => ({
+      ...cell,
+      also: { table: "blocked for", row: `${setup.name}, blocked for ${cell.anomaly.forMs} ms` },
+    })),
   );
 }
 
@@ -46,8 +45,7 @@ export const grid: Experiment = {
       title: "The same by D",
       rows: "configuration and anomaly",
       columns: [
-        sum("FP", "fp"),
-        sum("FP-", "fpHealthy"),
+        ...falsePositives,
         accusations,
         quantiles("first detection p50 / p99, s", "firstMs", [0.5, 0.99], 1000),
         unrecovered,
@@ -61,11 +59,11 @@ function largeCells(scale: Scale): Cell[] {
   const [nodes = 2000] = nodesOf(scale, { tiny: [16], quick: [500], full: [2000] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
   return [lifeguard, tattler].flatMap((setup) =>
-    cellsOfGrid("large grid", setup.name, { setup, nodes }, interval[scale.size], seeds),
+    cellsOfGrid({ table: "large grid", row: setup.name }, { setup, nodes }, interval[scale.size], seeds),
   );
 }
 
-/** One in twelve of its anomalies where a run takes minutes. */
+/** One in twelve of them at a size where a run takes minutes. */
 export const largeGrid: Experiment = {
   name: "large",
   title: "Lifeguard 2017: a part of the grid at 2,000 members",
@@ -73,7 +71,7 @@ export const largeGrid: Experiment = {
   tables: [
     {
       id: "large grid",
-      title: "36 of C x D x I of section V, 2,000 members (--quick: 500)",
+      title: "36 of C x D x I of section V, 2,000 members (--quick: 4 and 500)",
       rows: "configuration",
       columns: [...largeColumns, accusations, unrecovered],
     },

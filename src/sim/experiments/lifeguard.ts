@@ -107,7 +107,9 @@ function rowsOf({ size }: Scale): Row[] {
 function cells(scale: Scale): Cell[] {
   const [nodes = 128] = nodesOf(scale, { tiny: [16], quick: [128], full: [128] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
-  return rowsOf(scale).flatMap((row) => cellsOfGrid(row.table, row.name, { nodes, ...row }, row.grid, seeds));
+  return rowsOf(scale).flatMap((row) =>
+    cellsOfGrid({ table: row.table, row: row.name }, { nodes, ...row }, row.grid, seeds),
+  );
 }
 
 // --- what the paper printed (arXiv 1707.00788v2)
@@ -145,7 +147,9 @@ function tunedBy(values: readonly string[]): Record<string, string> {
   return Object.fromEntries(tunings.map(({ name }, i) => [name, values[i] ?? ""]));
 }
 
-const falsePositives: readonly Column[] = [sum("FP", "fp"), sum("FP-", "fpHealthy")];
+export const falsePositives: readonly Column[] = [sum("FP", "fp"), sum("FP-", "fpHealthy")];
+export const accusations = sum("accusations by the sick: probes that failed", "accusations");
+export const unrecovered = sum("runs that never recovered", "unrecovered");
 
 /** Tables IV and VI. */
 export const componentColumns: readonly Column[] = [
@@ -157,7 +161,7 @@ export const componentColumns: readonly Column[] = [
   percent("datagrams %", "datagrams"),
   published("paper", paper.datagrams),
   percent("bytes %", "bytes"),
-  sum("runs that never recovered", "unrecovered"),
+  unrecovered,
 ];
 
 /** Nobody published these. */
@@ -225,17 +229,13 @@ export const lifeguard: Experiment = {
       id: "kinds",
       title: "What exactly stands still, 128 members",
       rows: "configuration and anomaly",
-      columns: [
-        ...falsePositives,
-        sum("accusations by the sick: probes that failed", "accusations"),
-        quantiles("first detection p50, s", "firstMs", [0.5], secondMs),
-      ],
+      columns: [...falsePositives, accusations, quantiles("first detection p50, s", "firstMs", [0.5], secondMs)],
     },
     {
       id: "loss",
       title: "With lost datagrams, 128 members",
       rows: "configuration, loss and anomaly",
-      columns: [...falsePositives, sum("accusations by the sick: probes that failed", "accusations")],
+      columns: [...falsePositives, accusations],
     },
     {
       id: "large",
