@@ -93,7 +93,7 @@ describe("the whole grid of Lifeguard", () => {
     expect([cells.length, new Set(cells.map(({ setup }) => setup.name)).size]).toEqual([9 * 6 * 8, 1]);
     expect(cellsOf(grid, { size: "full", seed: 1 }).length).toBe(7 * 9 * 6 * 8);
     const long = [...experiments].filter(([, { isLong }]) => isLong).map(([name]) => name);
-    expect(long).toEqual(["grid", "large"]);
+    expect(long).toEqual(["grid", "lossy", "large"]);
   });
 
   it("counts each run for its setup and for how long members were blocked", () => {

@@ -1,4 +1,4 @@
-import { cellsOfGrid, type Grid, wholeGrid } from "./anomaly.js";
+import { cellsOfGrid, type Grid, type Suffering, wholeGrid } from "./anomaly.js";
 import { type BySize, type Cell, type Experiment, nodesOf, quantiles, type Scale, seedsOf } from "./experiment.js";
 import {
   accusations,
@@ -7,6 +7,7 @@ import {
   falsePositives,
   interval,
   largeColumns,
+  latencies,
   unrecovered,
 } from "./lifeguard.js";
 import { lifeguard, tattler } from "./setups.js";
@@ -17,15 +18,20 @@ const grids: BySize<Grid> = {
   full: wholeGrid,
 };
 
-function cells(scale: Scale): Cell[] {
-  const [nodes = 128] = nodesOf(scale, { tiny: [16], quick: [128], full: [128] });
+const members: BySize<readonly number[]> = { tiny: [16], quick: [128], full: [128] };
+
+/** Each run counts in the first table, and by D in the second. */
+function cellsByD([table, byD]: readonly [string, string], row: string, how: Suffering, scale: Scale) {
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
-  return components.flatMap((setup) =>
-    cellsOfGrid({ table: "grid", row: setup.name }, { setup, nodes }, grids[scale.size], seeds).map((cell) => ({
-      ...cell,
-      also: { table: "blocked for", row: `${setup.name}, blocked for ${cell.anomaly.forMs} ms` },
-    })),
-  );
+  return cellsOfGrid({ table, row }, how, grids[scale.size], seeds).map((cell) => ({
+    ...cell,
+    also: { table: byD, row: `${row}, blocked for ${cell.anomaly.forMs} ms` },
+  }));
+}
+
+function cells(scale: Scale): Cell[] {
+  const [nodes = 128] = nodesOf(scale, members);
+  return components.flatMap((setup) => cellsByD(["grid", "blocked for"], setup.name, { setup, nodes }, scale));
 }
 
 /** Every anomaly of section V: 432 runs a setup, so `--setup tattler` runs one of them. */
@@ -53,6 +59,40 @@ export const grid: Experiment = {
     },
   ],
   cells,
+};
+
+function lossyCells(scale: Scale): Cell[] {
+  const [nodes = 128] = nodesOf(scale, members);
+  return [0.05, 0.2].flatMap((lossRate) =>
+    [lifeguard, tattler].flatMap((setup) => {
+      const row = `${setup.name}, ${lossRate * 100} % loss`;
+      return cellsByD(["lossy grid", "lossy, blocked for"], row, { setup, nodes, lossRate }, scale);
+    }),
+  );
+}
+
+const lossyColumns = [...falsePositives, accusations, ...latencies, unrecovered];
+
+/** The paper's network lost nothing. */
+export const lossyGrid: Experiment = {
+  name: "lossy",
+  title: "Lifeguard 2017: the whole grid with lost datagrams",
+  isLong: true,
+  tables: [
+    {
+      id: "lossy grid",
+      title: "C x D x I of section V with loss, 128 members",
+      rows: "configuration and loss",
+      columns: lossyColumns,
+    },
+    {
+      id: "lossy, blocked for",
+      title: "The same by D",
+      rows: "configuration, loss and anomaly",
+      columns: lossyColumns,
+    },
+  ],
+  cells: lossyCells,
 };
 
 function largeCells(scale: Scale): Cell[] {

@@ -1,6 +1,6 @@
 import { detection } from "./detection.js";
 import type { Experiment } from "./experiment.js";
-import { grid, largeGrid } from "./grid.js";
+import { grid, largeGrid, lossyGrid } from "./grid.js";
 import { join } from "./join.js";
 import { lifeguard } from "./lifeguard.js";
 import { partitions } from "./partitions.js";
@@ -13,7 +13,20 @@ import { swim } from "./swim.js";
 export type { Cell, Column, Experiment, Outcome, Samples, Scale, Table } from "./experiment.js";
 export { cellsOf } from "./experiment.js";
 
-const all = [swim, lifeguard, grid, largeGrid, rapid, partitions, detection, spread, massFailure, join, repair];
+const all = [
+  swim,
+  lifeguard,
+  grid,
+  lossyGrid,
+  largeGrid,
+  rapid,
+  partitions,
+  detection,
+  spread,
+  massFailure,
+  join,
+  repair,
+];
 
 /** All experiments by name, in the order of bench/RESULTS.md. */
 export const experiments: ReadonlyMap<string, Experiment> = new Map(all.map((one) => [one.name, one]));
