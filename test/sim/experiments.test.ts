@@ -96,6 +96,26 @@ describe("the whole grid of Lifeguard", () => {
     expect(long).toEqual(["grid", "lossy", "large"]);
   });
 
+  it("says of how many members it is", () => {
+    const titles = (scale: Scale): string[] => {
+      const part = { ...scale, setup: "tattler" };
+      const cells = cellsOf(experiments.get("grid") as Experiment, part).slice(0, 1);
+      return fill(experiments.get("grid") as Experiment, cells, [{ samples: {}, traceHash: "0".repeat(16) }]).map(
+        ({ title }) => title,
+      );
+    };
+    expect(titles(tiny)).toEqual([
+      "C x D x I of section V (tables IV and VI), 16 members",
+      "The same by D, 16 members",
+    ]);
+    expect(titles({ ...tiny, nodes: 2000 })[1]).toBe("The same by D, 2,000 members");
+    expect(
+      runTiny("spread")
+        .tables.map(({ title }) => title)
+        .filter((title) => /\d members/.test(title)),
+    ).toEqual([]);
+  });
+
   it("counts each run for its setup and for how long members were blocked", () => {
     const [whole, byD] = runTiny("grid").tables as [Filled, Filled];
     expect(figure(whole, "SWIM", "runs")).toBe("2");

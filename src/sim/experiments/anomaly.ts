@@ -50,8 +50,9 @@ function anomaliesOf({ members, forMs, pauseMs }: Grid): Anomaly[] {
 
 /** One row's runs: each anomaly with each seed. */
 export function cellsOfGrid(place: Place, how: Suffering, grid: Grid, seeds: readonly number[]): AnomalyCell[] {
+  const { setup, nodes } = how;
   return anomaliesOf(grid).flatMap((anomaly) =>
-    seeds.map((seed) => ({ ...place, anomaly, setup: how.setup, seed, run: () => suffer(how, anomaly, seed) })),
+    seeds.map((seed) => ({ ...place, anomaly, setup, nodes, seed, run: () => suffer(how, anomaly, seed) })),
   );
 }
 

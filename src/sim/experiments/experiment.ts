@@ -20,6 +20,8 @@ export interface Cell extends Place {
   /** Counts here as well. */
   readonly also?: Place;
   readonly setup: Setup;
+  /** How many members, where the row does not say it: the table's title does when all its cells have as many. */
+  readonly nodes?: number;
   readonly seed: number;
   run(): Outcome;
 }

@@ -42,7 +42,7 @@ export const grid: Experiment = {
   tables: [
     {
       id: "grid",
-      title: "C x D x I of section V, 128 members (tables IV and VI)",
+      title: "C x D x I of section V (tables IV and VI)",
       rows: "configuration",
       columns: componentColumns,
     },
@@ -81,7 +81,7 @@ export const lossyGrid: Experiment = {
   tables: [
     {
       id: "lossy grid",
-      title: "C x D x I of section V with loss, 128 members",
+      title: "C x D x I of section V with loss",
       rows: "configuration and loss",
       columns: lossyColumns,
     },
@@ -111,7 +111,7 @@ export const largeGrid: Experiment = {
   tables: [
     {
       id: "large grid",
-      title: "36 of C x D x I of section V, 2,000 members (--quick: 4 and 500)",
+      title: "A twelfth of C x D x I of section V",
       rows: "configuration",
       columns: [...largeColumns, accusations, unrecovered],
     },

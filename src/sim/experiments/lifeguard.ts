@@ -192,13 +192,13 @@ export const lifeguard: Experiment = {
   tables: [
     {
       id: "components",
-      title: "False positives and load, 128 members (tables IV and VI)",
+      title: "False positives and load (tables IV and VI)",
       rows: "configuration",
       columns: componentColumns,
     },
     {
       id: "latency",
-      title: "Latency of one long anomaly, 128 members, seconds, p50 / p99 / p99.9 (table V)",
+      title: "Latency of one long anomaly, seconds, p50 / p99 / p99.9 (table V)",
       rows: "configuration",
       columns: [
         quantiles("first detection", "firstMs", tails, secondMs),
@@ -227,19 +227,19 @@ export const lifeguard: Experiment = {
     },
     {
       id: "kinds",
-      title: "What exactly stands still, 128 members",
+      title: "What exactly stands still",
       rows: "configuration and anomaly",
       columns: [...falsePositives, accusations, quantiles("first detection p50, s", "firstMs", [0.5], secondMs)],
     },
     {
       id: "loss",
-      title: "With lost datagrams, 128 members",
+      title: "With lost datagrams",
       rows: "configuration, loss and anomaly",
       columns: [...falsePositives, accusations],
     },
     {
       id: "large",
-      title: "2,000 members (--quick: 500)",
+      title: "More of them blocked, and for long",
       rows: "configuration",
       columns: largeColumns,
     },

@@ -4,6 +4,7 @@ import {
   type Experiment,
   mergeSamples,
   type Outcome,
+  type Place,
   type Samples,
   sumOf,
   type Table,
@@ -13,6 +14,7 @@ import { tattler } from "./setups.js";
 /** A table with its figures. */
 export interface Filled {
   readonly table: Table;
+  readonly title: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
 }
@@ -37,15 +39,26 @@ export function fill({ tables }: Experiment, cells: readonly Cell[], outcomes: r
       String(runs),
       traceHash.slice(0, 8),
     ]);
-    return [{ table, head, rows: filled }];
+    return [{ table, title: titleOf(table, cells), head, rows: filled }];
   });
+}
+
+function titleOf({ id, title }: Table, cells: readonly Cell[]): string {
+  const own = cells.filter((cell) => placeIn(id, cell) !== undefined);
+  const [nodes, ...others] = new Set(own.map((cell) => cell.nodes));
+  return nodes === undefined || others.length > 0 ? title : `${title}, ${nodes.toLocaleString("en")} members`;
+}
+
+/** Where a cell counts in a table. */
+function placeIn(table: string, cell: Cell): Place | undefined {
+  return [cell, cell.also].find((place) => place?.table === table);
 }
 
 function rowsOf(table: Table, cells: readonly Cell[], outcomes: readonly Outcome[]): Row[] {
   const byName = new Map<string, Outcome[]>();
   cells.forEach((cell, i) => {
     const outcome = outcomes[i];
-    const place = [cell, cell.also].find((one) => one?.table === table.id);
+    const place = placeIn(table.id, cell);
     if (place === undefined || outcome === undefined) return;
     byName.set(place.row, [...(byName.get(place.row) ?? []), outcome]);
   });
@@ -57,12 +70,12 @@ function rowsOf(table: Table, cells: readonly Cell[], outcomes: readonly Outcome
   }));
 }
 
-export function toMarkdown({ table, head, rows }: Filled): string {
+export function toMarkdown({ title, head, rows }: Filled): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [`### ${table.title}`, "", line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+  return [`### ${title}`, "", line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
-export function toText({ table, head, rows }: Filled): string {
+export function toText({ title, head, rows }: Filled): string {
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]): string =>
@@ -70,7 +83,7 @@ export function toText({ table, head, rows }: Filled): string {
       .map((cell, i) => cell.padEnd(widths[i] ?? 0))
       .join("  ")
       .trimEnd();
-  return [table.title, ...all.map(line)].join("\n");
+  return [title, ...all.map(line)].join("\n");
 }
 
 /** What must not happen under our own rules. */
