@@ -7,6 +7,7 @@ import { fill, hashOf, toMarkdown } from "../src/sim/experiments/report.js";
 import { commandOf } from "./experiments/command.js";
 import { KeptOutcomes } from "./experiments/kept_outcomes.js";
 import { hashOfProgram } from "./experiments/program.js";
+import { cellsToCheck, compare } from "./experiments/staleness.js";
 
 // The experiments themselves are shipped (src/sim/experiments), so that users repeat them with `tattler sim`; processes
 // and files, which the simulator may not touch, are here. With --keep a run that was killed goes on where it was.
@@ -14,6 +15,7 @@ import { hashOfProgram } from "./experiments/program.js";
 const usage = `npm run experiments -- [${[...experiments.keys()].join("|")}|all]... [--quick] [--jobs 2]
     [--seed 1] [--runs N] [--nodes N] [--setup NAME] [--out bench/RESULTS.md] [--dry]
     [--help] [--keep FILE], which gets each cell as it ends; given again after a kill, only the others run
+    [--check]: runs one row of each table again and says whether --out still has its trace
 all: but ${[...experiments.values()]
   .filter(({ isLong }) => isLong)
   .map(({ name }) => name)
@@ -56,15 +58,18 @@ async function main(): Promise<number> {
   const names = wanted.filter((name) => cellsOf(experiments.get(name) as Experiment, scale).length > 0);
   if (names.length === 0)
     return fail(`no setup of ${wanted.join(", ")} has a name that begins with ${values.setup}`, "");
+  if (values.check && !existsSync(values.out)) return fail(`there is no ${values.out} to check; give --out`, "");
   let kept: KeptOutcomes | null = null;
   try {
     if (values.keep !== undefined) kept = openKept(values.keep, names, scale);
   } catch (error) {
     return fail((error as Error).message, "");
   }
+  const jobs = Math.max(1, Number(values.jobs));
+  if (values.check) return check(values.out, names, scale, jobs, kept);
   for (const name of names) {
     const experiment = experiments.get(name) as Experiment;
-    const outcomes = await runAll(experiment, scale, Math.max(1, Number(values.jobs)), kept);
+    const outcomes = (await run(experiment, scale, jobs, kept)) as Outcome[];
     const section = describe(experiment, scale, outcomes);
     if (values.dry) console.log(section);
     else writeSection(values.out, name, section);
@@ -80,6 +85,7 @@ function parse() {
       help: { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
       dry: { type: "boolean", default: false },
+      check: { type: "boolean", default: false },
       jobs: { type: "string", default: "2" },
       seed: { type: "string", default: "1" },
       runs: { type: "string" },
@@ -96,17 +102,44 @@ function openKept(path: string, names: readonly string[], scale: Scale): KeptOut
   return new KeptOutcomes(path, { experiments: names, scale, program: hashOfProgram(root) });
 }
 
-/** The outcomes of all cells, in their order: those that are kept, and the others from `jobs` processes. */
-async function runAll(
+/** Whether the file's tables are of this program: 1 when a row has another trace. */
+async function check(
+  path: string,
+  names: readonly string[],
+  scale: Scale,
+  jobs: number,
+  kept: KeptOutcomes | null,
+): Promise<number> {
+  const text = readFileSync(path, "utf8");
+  let stale = 0;
+  for (const name of names) {
+    const experiment = experiments.get(name) as Experiment;
+    const cells = cellsOf(experiment, scale);
+    const outcomes = await run(experiment, scale, jobs, kept, cellsToCheck(experiment, cells));
+    for (const { title, row, trace, written } of compare(text, name, fill(experiment, cells, outcomes))) {
+      const isSame = trace === written;
+      if (!isSame) stale++;
+      const told = isSame ? `as in ${path}` : `but ${path} has ${written ?? "no such row"}`;
+      console.log(`${name}: ${title}: ${row}: trace ${trace}, ${told}`);
+    }
+  }
+  return stale > 0 ? 1 : 0;
+}
+
+/** The outcomes of all cells or of some, each in its place: those that are kept, and the others from `jobs` processes. */
+async function run(
   experiment: Experiment,
   scale: Scale,
   jobs: number,
   kept: KeptOutcomes | null,
-): Promise<Outcome[]> {
+  some?: ReadonlySet<number>,
+): Promise<(Outcome | undefined)[]> {
   const { name } = experiment;
-  const { length } = cellsOf(experiment, scale);
-  const outcomes = Array.from({ length }, (_, index) => kept?.get(name, index));
-  const missing = [...outcomes.keys()].filter((index) => outcomes[index] === undefined);
+  const outcomes: (Outcome | undefined)[] = cellsOf(experiment, scale).map(() => undefined);
+  const wanted = [...outcomes.keys()].filter((index) => some?.has(index) ?? true);
+  for (const index of wanted) outcomes[index] = kept?.get(name, index);
+  const missing = wanted.filter((index) => outcomes[index] === undefined);
+  const { length } = wanted;
   let done = length - missing.length;
   if (kept !== null && done > 0) process.stderr.write(`${name}: ${done} of ${length} cells are in ${kept.path}\n`);
   const work = async (): Promise<void> => {
@@ -122,7 +155,7 @@ async function runAll(
   const workers = Array.from({ length: Math.min(jobs, missing.length) }, work);
   await Promise.all(workers);
   if (workers.length > 0) process.stderr.write("\n");
-  return outcomes as Outcome[];
+  return outcomes;
 }
 
 function ask(child: ChildProcess, task: Task): Promise<Outcome> {

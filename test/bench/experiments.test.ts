@@ -214,6 +214,38 @@ describe("npm run experiments -- --keep", () => {
   });
 });
 
+describe("npm run experiments -- --check", () => {
+  const flags = ["partitions", "join", "--quick", "--nodes", "4", "--runs", "1"];
+  const run = (...more: string[]) =>
+    spawnSync(process.execPath, [program, ...flags, "--out", file, ...more], { encoding: "utf8" });
+
+  it("runs a row of each table again, and fails for those whose trace the file does not have", () => {
+    expect(run().status).toBe(0);
+    const text = textOf(file);
+    const same = run("--check");
+    const rows = same.stdout.trimEnd().split("\n");
+    expect([same.status, textOf(file)]).toEqual([0, text]);
+    expect(rows).toEqual([
+      expect.stringMatching(/^partitions: Until all .*: 4 members, cut for 1 s, tattler: trace [0-9a-f]{8}, as in /),
+      expect.stringMatching(/^join: From nothing to full views: 4 members, 0 % loss, tattler: trace .*, as in /),
+      expect.stringMatching(/^join: What each rule does: 4 members, 0 % loss, tattler, .*: trace .*, as in /),
+    ]);
+    expect(same.stderr.match(/\r/g)?.length).toBe(3);
+    const trace = rows[0]?.match(/trace (\w+)/)?.[1] as string;
+    writeFileSync(file, text.replace(`${trace} |`, "00000000 |").replace("### From nothing", "### From something"));
+    const other = run("--check");
+    expect(other.status).toBe(1);
+    expect(other.stdout.split("\n")[0]).toMatch(new RegExp(`: trace ${trace}, but ${file} has 00000000$`));
+    expect(other.stdout.split("\n")[1]).toMatch(/, but .* has no such row$/);
+    expect(other.stdout.split("\n")[2]).toBe(rows[2]);
+  }, 60_000);
+
+  it("needs a file", () => {
+    const { status, stderr } = run("--check");
+    expect([status, stderr]).toEqual([2, `experiments: there is no ${file} to check; give --out\n`]);
+  });
+});
+
 describe("npm run experiments", () => {
   const run = (...flags: string[]) => spawnSync(process.execPath, [program, ...flags], { encoding: "utf8" });
 

@@ -26,8 +26,17 @@ interface Row {
   readonly traceHash: string;
 }
 
-/** Adds up what the cells saw: `outcomes` in their order. Tables that no cell counts for are left out. */
-export function fill({ tables }: Experiment, cells: readonly Cell[], outcomes: readonly Outcome[]): Filled[] {
+/** Where a cell counts in a table. */
+export function placeIn(table: string, cell: Cell): Place | undefined {
+  return [cell, cell.also].find((place) => place?.table === table);
+}
+
+/** Adds up what the cells saw: `outcomes` in their order. Rows and tables without any are left out. */
+export function fill(
+  { tables }: Experiment,
+  cells: readonly Cell[],
+  outcomes: readonly (Outcome | undefined)[],
+): Filled[] {
   return tables.flatMap((table) => {
     const rows = rowsOf(table, cells, outcomes);
     const [first] = rows;
@@ -49,12 +58,7 @@ function titleOf({ id, title }: Table, cells: readonly Cell[]): string {
   return nodes === undefined || others.length > 0 ? title : `${title}, ${nodes.toLocaleString("en")} members`;
 }
 
-/** Where a cell counts in a table. */
-function placeIn(table: string, cell: Cell): Place | undefined {
-  return [cell, cell.also].find((place) => place?.table === table);
-}
-
-function rowsOf(table: Table, cells: readonly Cell[], outcomes: readonly Outcome[]): Row[] {
+function rowsOf(table: Table, cells: readonly Cell[], outcomes: readonly (Outcome | undefined)[]): Row[] {
   const byName = new Map<string, Outcome[]>();
   cells.forEach((cell, i) => {
     const outcome = outcomes[i];
