@@ -126,7 +126,7 @@ async function check(
   return stale > 0 ? 1 : 0;
 }
 
-/** The outcomes of all cells or of some, each in its place: those that are kept, and the others from `jobs` processes. */
+/** The outcomes of all cells or of some, each in its place: what is kept, and the others from `jobs` processes. */
 async function run(
   experiment: Experiment,
   scale: Scale,

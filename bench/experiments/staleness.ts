@@ -10,18 +10,17 @@ export interface Checked {
   readonly written: string | undefined;
 }
 
-/** One row of each table: the first of tattler's, in which a change of the protocol shows. */
+/** One row of each table: the first of our defaults, or of them with a change. A change of the protocol shows there. */
 export function cellsToCheck({ tables }: Experiment, cells: readonly Cell[]): ReadonlySet<number> {
   const chosen = new Set<number>();
   for (const { id } of tables) {
-    const places = cells.map((cell) => placeIn(id, cell));
-    const isOurs = (_: unknown, i: number): boolean =>
-      places[i] !== undefined && (cells[i] as Cell).setup.name.startsWith("tattler");
-    const first = cells.findIndex(isOurs);
-    const place = first < 0 ? places.find((one) => one !== undefined) : places[first];
-    places.forEach((one, i) => {
-      if (one !== undefined && one.row === place?.row) chosen.add(i);
+    const own = cells.flatMap((cell, index) => {
+      const place = placeIn(id, cell);
+      return place === undefined ? [] : [{ index, row: place.row, setup: cell.setup.name }];
     });
+    const ours = own.find(({ setup }) => setup === "tattler") ?? own.find(({ setup }) => setup.startsWith("tattler"));
+    const chosenRow = (ours ?? own[0])?.row;
+    for (const { index, row } of own) if (row === chosenRow) chosen.add(index);
   }
   return chosen;
 }

@@ -228,7 +228,7 @@ describe("npm run experiments -- --check", () => {
     expect(rows).toEqual([
       expect.stringMatching(/^partitions: Until all .*: 4 members, cut for 1 s, tattler: trace [0-9a-f]{8}, as in /),
       expect.stringMatching(/^join: From nothing to full views: 4 members, 0 % loss, tattler: trace .*, as in /),
-      expect.stringMatching(/^join: What each rule does: 4 members, 0 % loss, tattler, .*: trace .*, as in /),
+      expect.stringMatching(/^join: What each rule does: 4 members, 0 % loss, tattler: trace .*, as in /),
     ]);
     expect(same.stderr.match(/\r/g)?.length).toBe(3);
     const trace = rows[0]?.match(/trace (\w+)/)?.[1] as string;
