@@ -19,7 +19,7 @@ const usage = `npm run experiments -- [${[...experiments.keys()].join("|")}|all]
 all: but ${[...experiments.values()]
   .filter(({ isLong }) => isLong)
   .map(({ name }) => name)
-  .join(", ")}, which takes hours`;
+  .join(", ")}, which take hours`;
 
 /** What a process is asked to run. */
 interface Task {

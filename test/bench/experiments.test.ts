@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { KeptOutcomes, type Origin } from "../../bench/experiments/kept_outcomes.js";
 import { hashOfProgram } from "../../bench/experiments/program.js";
+import { compare } from "../../bench/experiments/staleness.js";
 
 const program = fileURLToPath(new URL("../../build/js/bench/experiments.js", import.meta.url));
 const origin: Origin = { experiments: ["join", "storm"], scale: { size: "quick", seed: 1, nodes: 4 }, program: "abc" };
@@ -214,6 +215,27 @@ describe("npm run experiments -- --keep", () => {
   });
 });
 
+describe("rows of a file of results", () => {
+  const table = { id: "t", title: "T", rows: "setup", columns: [] };
+  const filled = { table, title: "T, 4 members", head: ["setup", "trace"], rows: [["tattler", "aaaaaaaa"]] };
+  const section = (name: string, title: string, ...rows: string[]): string =>
+    `<!-- figures: ${name} -->\nRuns.\n\n### ${title}\n\n${rows.join("\n")}\n<!-- end: ${name} -->\n`;
+  const written = (...sections: string[]) => compare(sections.join("\n"), "mine", [filled])[0]?.written;
+
+  it("are those of the experiment, the title and the whole name", () => {
+    const others = ["| tattler, more | 11111111 |", "| SWIM | 22222222 |"];
+    const mine = section("mine", "T, 4 members", ...others, "| tattler | bbbbbbbb |");
+    const elsewhere = section("other", "T, 4 members", "| tattler | cccccccc |");
+    expect(written(elsewhere, mine, elsewhere)).toBe("bbbbbbbb");
+    const later = mine.replace("<!-- end", "\n### U\n\n| tattler | dddddddd |\n<!-- end");
+    expect(written(later)).toBe("bbbbbbbb");
+    for (const none of ["", elsewhere, section("mine", "T, 5 members", "| tattler | bbbbbbbb |")]) {
+      expect(written(none)).toBeUndefined();
+    }
+    expect(written(section("mine", "T, 4 members", ...others), elsewhere)).toBeUndefined();
+  });
+});
+
 describe("npm run experiments -- --check", () => {
   const flags = ["partitions", "join", "--quick", "--nodes", "4", "--runs", "1"];
   const run = (...more: string[]) =>
@@ -231,6 +253,10 @@ describe("npm run experiments -- --check", () => {
       expect.stringMatching(/^join: What each rule does: 4 members, 0 % loss, tattler: trace .*, as in /),
     ]);
     expect(same.stderr.match(/\r/g)?.length).toBe(3);
+    // Of what is kept only those rows count: a row of which a part is kept would have another trace.
+    const kept = join(folder, "cells.jsonl");
+    expect(run("--dry", "--keep", kept).status).toBe(0);
+    expect(run("--check", "--keep", kept).stdout).toBe(same.stdout);
     const trace = rows[0]?.match(/trace (\w+)/)?.[1] as string;
     writeFileSync(file, text.replace(`${trace} |`, "00000000 |").replace("### From nothing", "### From something"));
     const other = run("--check");

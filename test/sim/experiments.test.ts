@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import type { GossipOptions } from "../../src/config.js";
+import { suffer } from "../../src/sim/experiments/anomaly.js";
 import { type Cell, cellsOf, type Experiment, experiments, type Scale } from "../../src/sim/experiments/index.js";
 import { type Filled, fill, hashOf, toMarkdown, violationsOf } from "../../src/sim/experiments/report.js";
+import { lifeguard as lifeguardRules } from "../../src/sim/experiments/setups.js";
 import type { OpenOptions } from "../../src/sim/simulation.js";
 import { Stage } from "../../src/sim/stage.js";
 
@@ -94,6 +96,28 @@ describe("the whole grid of Lifeguard", () => {
     expect(cellsOf(grid, { size: "full", seed: 1 }).length).toBe(7 * 9 * 6 * 8);
     const long = [...experiments].filter(([, { isLong }]) => isLong).map(([name]) => name);
     expect(long).toEqual(["grid", "lossy", "large"]);
+  });
+
+  it("is lived through with 5 and 20 % loss as well, by the same members", () => {
+    const full = cellsOf(experiments.get("lossy") as Experiment, { size: "full", seed: 1 });
+    expect(full.length).toBe(4 * 9 * 6 * 8);
+    const trace = (of: string, row: string): string => {
+      const [whole] = runTiny(of).tables as [Filled, Filled];
+      return figure(whole, row, "trace") as string;
+    };
+    for (const setup of ["Lifeguard", "tattler"]) {
+      const lossy = [5, 20].map((percent) => trace("lossy", `${setup}, ${percent} % loss`));
+      expect(new Set([trace("grid", setup), ...lossy]).size).toBe(3);
+    }
+    const runs = full.filter(({ row }) => row === "tattler, 20 % loss");
+    expect(new Set(runs.map(({ also }) => also?.row)).size).toBe(6);
+    const [cell] = experiments.get("lossy")?.cells(tiny) ?? [];
+    const same = suffer(
+      { setup: lifeguardRules, nodes: 16, lossRate: 0.05 },
+      { members: 2, forMs: 2048, pauseMs: 1024 },
+      1,
+    );
+    expect(cell?.run()).toEqual(same);
   });
 
   it("says of how many members it is", () => {

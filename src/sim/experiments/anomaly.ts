@@ -40,7 +40,8 @@ export interface Suffering {
 const secondMs = 1000;
 const quiesceMs = 5 * secondMs; // a stage has had ten before
 const cycleMs = 120 * secondMs;
-const recoverMs = 120 * secondMs;
+/** So long after the last block everybody has to know everybody again. */
+export const recoverMs = 120 * secondMs;
 
 function anomaliesOf({ members, forMs, pauseMs }: Grid): Anomaly[] {
   return members.flatMap((count) =>

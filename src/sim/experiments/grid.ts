@@ -18,7 +18,8 @@ const grids: BySize<Grid> = {
   full: wholeGrid,
 };
 
-const members: BySize<readonly number[]> = { tiny: [16], quick: [128], full: [128] };
+/** How many members there are; 128 in the paper. */
+const clusterSizes: BySize<readonly number[]> = { tiny: [16], quick: [128], full: [128] };
 
 /** Each run counts in the first table, and by D in the second. */
 function cellsByD([table, byD]: readonly [string, string], row: string, how: Suffering, scale: Scale) {
@@ -30,7 +31,7 @@ function cellsByD([table, byD]: readonly [string, string], row: string, how: Suf
 }
 
 function cells(scale: Scale): Cell[] {
-  const [nodes = 128] = nodesOf(scale, members);
+  const [nodes = 128] = nodesOf(scale, clusterSizes);
   return components.flatMap((setup) => cellsByD(["grid", "blocked for"], setup.name, { setup, nodes }, scale));
 }
 
@@ -62,7 +63,7 @@ export const grid: Experiment = {
 };
 
 function lossyCells(scale: Scale): Cell[] {
-  const [nodes = 128] = nodesOf(scale, members);
+  const [nodes = 128] = nodesOf(scale, clusterSizes);
   return [0.05, 0.2].flatMap((lossRate) =>
     [lifeguard, tattler].flatMap((setup) => {
       const row = `${setup.name}, ${lossRate * 100} % loss`;
@@ -111,7 +112,7 @@ export const largeGrid: Experiment = {
   tables: [
     {
       id: "large grid",
-      title: "A twelfth of C x D x I of section V",
+      title: "A part of C x D x I of section V",
       rows: "configuration",
       columns: [...largeColumns, accusations, unrecovered],
     },

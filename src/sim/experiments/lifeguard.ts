@@ -1,5 +1,5 @@
 import type { Stall } from "../host.js";
-import { cellsOfGrid, type Grid, type Suffering } from "./anomaly.js";
+import { cellsOfGrid, type Grid, recoverMs, type Suffering } from "./anomaly.js";
 import {
   type BySize,
   type Cell,
@@ -149,7 +149,7 @@ function tunedBy(values: readonly string[]): Record<string, string> {
 
 export const falsePositives: readonly Column[] = [sum("FP", "fp"), sum("FP-", "fpHealthy")];
 export const accusations = sum("accusations by the sick: probes that failed", "accusations");
-export const unrecovered = sum("runs not recovered in 120 s", "unrecovered");
+export const unrecovered = sum(`runs not recovered in ${recoverMs / secondMs} s`, "unrecovered");
 
 /** Tables IV and VI. */
 export const componentColumns: readonly Column[] = [
