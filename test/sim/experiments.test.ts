@@ -95,7 +95,7 @@ describe("the whole grid of Lifeguard", () => {
     expect([cells.length, new Set(cells.map(({ setup }) => setup.name)).size]).toEqual([9 * 6 * 8, 1]);
     expect(cellsOf(grid, { size: "full", seed: 1 }).length).toBe(7 * 9 * 6 * 8);
     const long = [...experiments].filter(([, { isLong }]) => isLong).map(([name]) => name);
-    expect(long).toEqual(["grid", "lossy", "large"]);
+    expect(long).toEqual(["grid", "lossy", "large", "large-components"]);
   });
 
   it("is lived through with 5 and 20 % loss as well, by the same members", () => {

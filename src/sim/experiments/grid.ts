@@ -1,5 +1,14 @@
 import { cellsOfGrid, type Grid, type Suffering, wholeGrid } from "./anomaly.js";
-import { type BySize, type Cell, type Experiment, nodesOf, quantiles, type Scale, seedsOf } from "./experiment.js";
+import {
+  type BySize,
+  type Cell,
+  type Experiment,
+  nodesOf,
+  percent,
+  quantiles,
+  type Scale,
+  seedsOf,
+} from "./experiment.js";
 import {
   accusations,
   componentColumns,
@@ -10,7 +19,7 @@ import {
   latencies,
   unrecovered,
 } from "./lifeguard.js";
-import { lifeguard, tattler } from "./setups.js";
+import { lifeguard, type Setup, tattler } from "./setups.js";
 
 const grids: BySize<Grid> = {
   tiny: { members: [2], forMs: [2048, 8192], pauseMs: [1024] },
@@ -96,12 +105,17 @@ export const lossyGrid: Experiment = {
   cells: lossyCells,
 };
 
-function largeCells(scale: Scale): Cell[] {
+/** Two levels of each of C, D and I. */
+const corners: BySize<Grid> = {
+  tiny: interval.tiny,
+  quick: { members: [16], forMs: [32_768], pauseMs: [16] },
+  full: { members: [8, 32], forMs: [8192, 32_768], pauseMs: [16, 4096] },
+};
+
+function largeCells(table: string, setups: readonly Setup[], part: BySize<Grid>, scale: Scale): Cell[] {
   const [nodes = 2000] = nodesOf(scale, { tiny: [16], quick: [500], full: [2000] });
   const seeds = seedsOf(scale, { tiny: 1, quick: 1, full: 1 });
-  return [lifeguard, tattler].flatMap((setup) =>
-    cellsOfGrid({ table: "large grid", row: setup.name }, { setup, nodes }, interval[scale.size], seeds),
-  );
+  return setups.flatMap((setup) => cellsOfGrid({ table, row: setup.name }, { setup, nodes }, part[scale.size], seeds));
 }
 
 /** One in twelve of them at a size where a run takes minutes. */
@@ -117,5 +131,30 @@ export const largeGrid: Experiment = {
       columns: [...largeColumns, accusations, unrecovered],
     },
   ],
-  cells: largeCells,
+  cells: (scale) => largeCells("large grid", [lifeguard, tattler], interval, scale),
+};
+
+/** Eight of them for those whose storms take six minutes a run. */
+export const largeComponents: Experiment = {
+  name: "large-components",
+  title: "Lifeguard 2017: each component at 2,000 members",
+  isLong: true,
+  tables: [
+    {
+      id: "large components",
+      title: "Eight anomalies of section V",
+      rows: "configuration",
+      columns: [
+        ...falsePositives,
+        percent("FP %", "fp"),
+        percent("FP- %", "fpHealthy"),
+        ...latencies,
+        percent("datagrams %", "datagrams"),
+        percent("bytes %", "bytes"),
+        accusations,
+        unrecovered,
+      ],
+    },
+  ],
+  cells: (scale) => largeCells("large components", components, corners, scale),
 };

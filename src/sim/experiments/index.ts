@@ -1,6 +1,6 @@
 import { detection } from "./detection.js";
 import type { Experiment } from "./experiment.js";
-import { grid, largeGrid, lossyGrid } from "./grid.js";
+import { grid, largeComponents, largeGrid, lossyGrid } from "./grid.js";
 import { join } from "./join.js";
 import { lifeguard } from "./lifeguard.js";
 import { partitions } from "./partitions.js";
@@ -19,6 +19,7 @@ const all = [
   grid,
   lossyGrid,
   largeGrid,
+  largeComponents,
   rapid,
   partitions,
   detection,
