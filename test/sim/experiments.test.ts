@@ -96,6 +96,14 @@ describe("the whole grid of Lifeguard", () => {
     expect(cellsOf(grid, { size: "full", seed: 1 }).length).toBe(7 * 9 * 6 * 8);
     const long = [...experiments].filter(([, { isLong }]) => isLong).map(([name]) => name);
     expect(long).toEqual(["grid", "lossy", "large", "large-components"]);
+    const large = ["large", "large-components"].map((name) => {
+      const part = cellsOf(experiments.get(name) as Experiment, { size: "full", seed: 1 });
+      return [part.length, ...new Set(part.map(({ nodes }) => nodes))];
+    });
+    expect(large).toEqual([
+      [2 * 36, 2000],
+      [7 * 6, 2000],
+    ]);
   });
 
   it("is lived through with 5 and 20 % loss as well, by the same members", () => {
