@@ -16,7 +16,10 @@ const mostAccusers = 5;
 const outlierFactor = 5;
 /** Probes that tell how good our links are: ten seconds of both rounds. */
 const probesJudged = 20;
+/** With so many answers links are good. */
 const fewestAnswered = probesJudged / 2;
+/** With fewer than these they are bad: what was good before counts no more. */
+const fewestOfDoubtful = probesJudged / 3;
 /** Who was deaf for so many probe intervals has been declared dead meanwhile, and hears of it soon after. */
 const deafIntervals = 3;
 const soonMs = 10_000;
@@ -48,7 +51,9 @@ export class Quarantine {
   #deafToMs = Number.NEGATIVE_INFINITY;
   #isDeaf = false;
   #flappedAtMs = Number.NEGATIVE_INFINITY;
-  #goodSinceMs = 0;
+  /** In quarantine: for how long links have been good since they were bad. */
+  #goodForMs = 0;
+  #judgedAtMs = 0;
   /** One bit a probe, the last one lowest: whether its target itself answered. */
   #answers = allAnswered;
   readonly #accusedAtMs = new Map<MemberHandle, number>();
@@ -94,8 +99,8 @@ export class Quarantine {
     this.#noteDeafness(atMs, how === ProbeEnd.inconclusive);
     this.#answers = ((this.#answers << 1) | (how === ProbeEnd.direct ? 1 : 0)) & allAnswered;
     if (!this.#isOn) return false;
-    if (!this.#hasGoodLinks) this.#goodSinceMs = atMs;
-    if (atMs - this.#goodSinceMs < this.#config.quarantineMs * this.#factor) return false;
+    this.#judgeLinks(atMs);
+    if (this.#goodForMs < this.#config.quarantineMs * this.#factor) return false;
     this.#isOn = false;
     this.endedAtMs = atMs;
     this.#accusedAtMs.clear();
@@ -117,10 +122,22 @@ export class Quarantine {
     return false;
   }
 
-  get #hasGoodLinks(): boolean {
+  /**
+   * Where a fifth of all datagrams is lost, a third of the probes of the healthiest is not answered by the target, and
+   * now and then half of twenty: that proves nothing, and counts for neither side. Where it was bad, an end of the
+   * quarantine took minutes (the whole grid with lost datagrams).
+   */
+  #judgeLinks(atMs: number): void {
+    const answered = this.#answered;
+    if (answered >= fewestAnswered) this.#goodForMs += atMs - this.#judgedAtMs;
+    else if (answered < fewestOfDoubtful) this.#goodForMs = 0;
+    this.#judgedAtMs = atMs;
+  }
+
+  get #answered(): number {
     let answered = 0;
     for (let bits = this.#answers; bits !== 0; bits &= bits - 1) answered++;
-    return answered >= fewestAnswered;
+    return answered;
   }
 
   /** Whether it is not the first time lately that we were deaf for so long. */
@@ -146,7 +163,8 @@ export class Quarantine {
     }
     const others = this.#roster.liveCount - 1;
     const accusers = this.#accusedAtMs.size;
-    if (accusers < Math.min(mostAccusers, Math.max(2, Math.ceil(others / 2))) || this.#hasGoodLinks) return false;
+    if (accusers < Math.min(mostAccusers, Math.max(2, Math.ceil(others / 2)))) return false;
+    if (this.#answered >= fewestAnswered) return false;
     return accusers > (outlierFactor * (this.#elsewhere + this.#elsewhereBefore)) / others;
   }
 
@@ -155,7 +173,8 @@ export class Quarantine {
     const isAgain = this.entered > 1 && nowMs - this.endedAtMs < peaceMs;
     this.#factor = isAgain ? Math.min(2 * this.#factor, longestFactor) : 1;
     this.#isOn = true;
-    this.#goodSinceMs = nowMs;
+    this.#goodForMs = 0;
+    this.#judgedAtMs = nowMs;
   }
 
   #roll(nowMs: number): void {

@@ -183,6 +183,30 @@ describe("the end of a quarantine", () => {
     expect([scene.quarantine.isOn, scene.quarantine.entered]).toEqual([true, 1]);
   });
 
+  it("is put off, not begun anew, while a little less than half of the probes is answered", () => {
+    const scene = new Scene();
+    scene.flap();
+    scene.flap();
+    const fromMs = scene.nowMs;
+    const { direct, failed } = ProbeEnd;
+    for (let round = 1; scene.quarantine.isOn; round++) {
+      expect(round).toBeLessThan(10);
+      scene.pass(12, direct);
+      for (let i = 0; i < 30; i++) scene.pass(0.5, i % 5 < 2 ? direct : failed);
+    }
+    expect(scene.nowMs - fromMs).toBeGreaterThan(50 * second);
+  });
+
+  it("is begun anew after links of which less than a third is good", () => {
+    const scene = new Scene();
+    scene.flap();
+    scene.flap();
+    for (let round = 0; round < 10; round++) {
+      expect(scene.pass(12, ProbeEnd.direct)).toBe(0);
+      for (let i = 0; i < 40; i++) expect(scene.pass(0.5, i % 10 < 3 ? ProbeEnd.direct : ProbeEnd.failed)).toBe(0);
+    }
+  });
+
   it("takes twice as long each time, up to sixteen times the first, until an hour of peace", () => {
     const scene = new Scene();
     const outSeconds = (): number => {
