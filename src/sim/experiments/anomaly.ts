@@ -83,6 +83,7 @@ export function suffer(how: Suffering, anomaly: Anomaly, seed: number): Outcome 
     if (anomaly.pauseMs !== null) sim.run(anomaly.pauseMs);
   } while (anomaly.pauseMs !== null && sim.nowMs - startMs < cycleMs);
   const all = sim.nodes;
+  const endMs = sim.nowMs;
   const recovered = sim.run(recoverMs, () => all.every(({ memberCount }) => memberCount === nodes));
   sampler.add("fp", falseAt.anywhere);
   sampler.add("fpHealthy", falseAt.healthy);
@@ -90,6 +91,7 @@ export function suffer(how: Suffering, anomaly: Anomaly, seed: number): Outcome 
   sampler.add("datagrams", sim.datagrams - before.datagrams);
   sampler.add("bytes", sim.bytes - before.bytes);
   sampler.add("unrecovered", recovered ? 0 : 1);
+  sampler.add("wholeMs", recovered ? sim.nowMs - endMs : Number.POSITIVE_INFINITY);
   for (const name of sick) {
     const told = [...stage.times("fail", name)].filter(([node]) => !sick.has(node)).map(([, atMs]) => atMs - startMs);
     if (told.length > 0) sampler.add("firstMs", Math.min(...told));

@@ -81,7 +81,13 @@ function lossyCells(scale: Scale): Cell[] {
   );
 }
 
-const lossyColumns = [...falsePositives, accusations, ...latencies, unrecovered];
+const lossyColumns = [
+  ...falsePositives,
+  accusations,
+  ...latencies,
+  quantiles("whole again after p50 / p99 / max, s", "wholeMs", [0.5, 0.99, 1], 1000),
+  unrecovered,
+];
 
 /** The paper's network lost nothing. */
 export const lossyGrid: Experiment = {
