@@ -45,13 +45,16 @@ describe("findByAddress", () => {
     expect(scene.roster.findByAddress(scene.at(0))).toBe(member);
   });
 
-  it("lets a crowd at one address go as fast as it came", { timeout: 10_000 }, () => {
+  it("lets a crowd at one address go as fast as it came: a search for each would take minutes", () => {
     const scene = new Scene();
-    const crowd = Array.from({ length: 150_000 }, (_, i) => scene.add(`x${i}`, 0));
-    for (const member of crowd) {
-      scene.roster.become(member, left, 1, 1);
-      expect(scene.roster.findByAddress(scene.at(0))).toBe(member === crowd.at(-1) ? 0 : crowd.at(-1));
-    }
+    const crowd = Array.from({ length: 100_000 }, (_, i) => scene.add(`x${i}`, 0));
+    const found = new Set(
+      crowd.map((member) => {
+        scene.roster.become(member, left, 1, 1);
+        return scene.roster.findByAddress(scene.at(0));
+      }),
+    );
+    expect([...found]).toEqual([crowd.at(-1), 0]);
   });
 
   it("follows a member to another address", () => {
