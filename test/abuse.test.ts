@@ -127,7 +127,9 @@ describe("datagrams from strangers", () => {
 describe("datagrams of a genuine member", () => {
   /** What a node sends to a member that is gone, by who sits at that address now: pings, accusations, gossip. */
   async function eavesdrop(count: number): Promise<{ node: GossipNode; peer: GossipNode; seen: Uint8Array[] }> {
-    const [node, peer, ghost] = (await cluster.form(3)) as [GossipNode, GossipNode, GossipNode];
+    // Refusals would end it before its port is held again.
+    const formed = await cluster.form(3, { refusedConfirmations: 0 });
+    const [node, peer, ghost] = formed as [GossipNode, GossipNode, GossipNode];
     const port = portOf(ghost);
     await ghost.close();
     const socket = createSocket("udp4");
@@ -157,11 +159,10 @@ describe("datagrams of a genuine member", () => {
     const socket = await attacker();
     let answers = 0;
     socket.on("message", () => answers++);
-    const { datagramsReceived, dropReplay } = peer.stats.counters;
-    for (const datagram of seen) socket.send(datagram, portOf(peer), "127.0.0.1");
-    await until(() => peer.stats.counters.datagramsReceived >= datagramsReceived + seen.length, "the first copies");
-    await sendBad(socket, peer, [...seen, ...seen, ...seen]);
-    expect(peer.stats.counters.dropReplay - dropReplay).toBeGreaterThanOrEqual(3 * seen.length);
+    const { dropReplay } = peer.stats.counters;
+    for (const datagram of [...seen, ...seen, ...seen, ...seen]) socket.send(datagram, portOf(peer), "127.0.0.1");
+    const replays = (): number => peer.stats.counters.dropReplay - dropReplay;
+    await until(() => replays() >= 3 * seen.length, "the drop of all but the first copies");
     expect([peer.member("n0")?.state, peer.member("n2")?.state, answers]).toEqual(["alive", "dead", 0]);
     await expectSound(peer);
   });
@@ -270,7 +271,7 @@ describe("streams from strangers that know the cluster's name", () => {
   });
 
   it("that come drop by drop are cut off at the deadline, not after the last drop", async () => {
-    const node = await cluster.open("node", { streamTimeoutMs: 500 });
+    const node = await cluster.open("node", { streamTimeoutMs: 2_000 });
     const began = performance.now();
     const stream = await dial(node, Buffer.concat([hello, length(60_000)]));
     stream.resume();
@@ -279,7 +280,7 @@ describe("streams from strangers that know the cluster's name", () => {
       return stream.closed;
     };
     await until(drip, "the cut");
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(10_000);
     expect(node.stats.streams.timedOut).toBe(1);
     await expectSound(node);
   });
@@ -293,8 +294,8 @@ describe("streams from strangers that know the cluster's name", () => {
     await until(() => accepted() >= 8, "the full house");
     const failures: string[] = [];
     for (const one of [node, peer]) one.on("fail", ({ name }) => failures.push(name));
-    for (let i = 0; i < 50; i++) await dial(node, hello);
-    await until(() => node.stats.streams.rejectedLimit >= 50, "the refusals");
+    // The first may reach their deadline while these are dialed, and some of these take their places.
+    while (node.stats.streams.rejectedLimit < 50) await dial(node, hello);
     const got: string[] = [];
     peer.on("message", ({ from }) => got.push(from));
     node.broadcast(new Uint8Array(3));
@@ -307,7 +308,7 @@ describe("streams from strangers that know the cluster's name", () => {
 
 describe("streams from strangers", () => {
   it("of garbage are closed and counted", async () => {
-    const [node] = (await cluster.form(2)) as [GossipNode];
+    const [node] = (await cluster.form(2, { streamTimeoutMs: 1000 })) as [GossipNode];
     const random = new Random(3);
     for (let i = 0; i < 100; i++) {
       await dial(
@@ -326,8 +327,7 @@ describe("streams from strangers", () => {
   it("that announce too much, or stall, are closed, and those beyond the limit not served", async () => {
     const node = await cluster.open("node", { maxStreams: 10, streamTimeoutMs: 1000 });
     const rss = process.memoryUsage().rss;
-    for (let i = 0; i < 30; i++) await dial(node, new Uint8Array(3)); // half a hello, then silence
-    await until(() => node.stats.streams.rejectedLimit >= 20, "the limit");
+    while (node.stats.streams.rejectedLimit < 20) await dial(node, new Uint8Array(3)); // half a hello, then silence
     await until(() => node.stats.streams.timedOut + node.stats.streams.rejectedHello >= 10, "the deadline");
     expect(process.memoryUsage().rss - rss).toBeLessThan(128 * 2 ** 20);
     await expectSound(node);

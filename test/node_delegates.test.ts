@@ -234,8 +234,9 @@ describe("localState and mergeRemoteState", () => {
     const b = await newNode("b", { pushPullIntervalMs: 100 }, statesOf("b", merged));
     await b.join([a.self.address]);
     expect(merged.sort()).toEqual(["a < b/true/true", "b < a/true/true"]);
-    await until(() => merged.length >= 4, "a sync");
-    expect(merged.sort().slice(0, 4)).toEqual([
+    // Another sync may be under way before this looks.
+    await until(() => new Set(merged).size >= 4, "a sync");
+    expect([...new Set(merged)].sort()).toEqual([
       "a < b/false/false",
       "a < b/true/true",
       "b < a/false/false",
@@ -342,11 +343,12 @@ describe("onConflict", () => {
 describe("onRoundTrip", () => {
   it("tells for every member how long a probe took", async () => {
     const trips = new Map<string, number>();
+    const beganMs = performance.now();
     const a = await newNode("a", {}, { onRoundTrip: (member, rttMs) => trips.set(member, rttMs) });
     for (const name of ["b", "c"]) await (await newNode(name)).join([a.self.address]);
     await until(() => trips.size === 2, "both round trips");
     for (const rttMs of trips.values()) expect(rttMs).toBeGreaterThan(0);
-    for (const rttMs of trips.values()) expect(rttMs).toBeLessThan(1_000);
+    for (const rttMs of trips.values()) expect(rttMs).toBeLessThan(performance.now() - beganMs);
   });
 
   it("gives what the member puts into its acks, empty at first, and so does ping()", async () => {
@@ -383,7 +385,8 @@ describe("allowTcpPing (M-056)", () => {
     for (const node of others) await node.join([a.self.address]);
     await until(() => a.memberCount === 3, "three members");
     const before = a.stats.streams.dialed;
-    for (const node of others) await node.close();
+    // In one turn, or one may be refused by the other and tell: two refusals are a death without a probe.
+    await Promise.all(others.map((node) => node.close()));
     await until(() => asked.includes("b") && errors.length > 0, "both questions");
     await until(() => a.memberCount === 1, "two failures");
     expect(errors[0]?.message).toBe("undecided");

@@ -20,12 +20,15 @@ it.each([
     expect(node.explain("c")).toMatch(new RegExp(`^c failed at \\d{4}-.*Z: ${why}`));
     const history = node.history("c");
     expect(history.at(0)).toMatchObject({ outcome: "suspected", evidence: first });
-    expect(history.at(-1)).toMatchObject({ outcome: "dead", evidence: last, by: expect.stringMatching(/^[ab]$/) });
+    // A ping may be quicker than the verdict: who sees by its digest that somebody is behind passes on what it knows.
+    const evidence = expect.stringMatching(`^(${last}|hearsay)$`);
+    expect(history.at(-1)).toMatchObject({ outcome: "dead", evidence, by: expect.stringMatching(/^[ab]$/) });
     for (const { at } of history) {
       expect(at.getTime()).toBeGreaterThanOrEqual(before - 5);
       expect(at.getTime()).toBeLessThanOrEqual(Date.now() + 5);
     }
   }
+  expect([a, b].map((node) => node.history("c").at(-1)?.evidence)).toContain(last);
   await a.close();
   expect(() => a.history("c")).toThrow(/closed/);
 });

@@ -319,9 +319,10 @@ describe("a worker thread", () => {
     await a.send("w", bytes("echo"), { reliable: true });
     await until(() => watch.of("message").length === 1, "the echo");
     expect(watch.of("message")[0]).toMatchObject({ from: "w", payload: bytes("echo"), reliable: true });
+    const exited = once(worker, "exit");
     worker.postMessage("leave");
     await watch.until("leave w");
-    const [code] = await within(once(worker, "exit"), "the end of the worker");
+    const [code] = await within(exited, "the end of the worker");
     expect(code).toBe(0);
   });
 

@@ -10,7 +10,9 @@ const patient = { timeoutMs: 30_000 } as const;
 
 /** A node that believes in a member that never answers: its port is held by a deaf socket. */
 async function withSilentMember(): Promise<GossipNode> {
-  const [a, b] = (await newCluster(["a", "b"], { probeIntervalMs: 0 })) as [GossipNode, GossipNode];
+  // Nor do refusals judge it, before its port is held again.
+  const unjudged = { probeIntervalMs: 0, refusedConfirmations: 0 };
+  const [a, b] = (await newCluster(["a", "b"], unjudged)) as [GossipNode, GossipNode];
   const port = Number(b.self.address.split(":")[1]);
   await b.close();
   const deaf = createSocket("udp4").bind(port, "127.0.0.1");

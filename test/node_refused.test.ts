@@ -5,7 +5,7 @@ import { closeAfterEach, newCluster, newNode, until, Watch } from "./support/nod
 closeAfterEach();
 
 /** So slow that a time-out and a suspicion would take minutes. */
-const slow = { suspicionMult: 64, suspicionMaxTimeoutMult: 64, backend: "linux" } as const;
+const slow = { suspicionMinMs: 60_000, suspicionMult: 64, suspicionMaxTimeoutMult: 64, backend: "linux" } as const;
 
 describe("a process that is gone (ARCHITECTURE 5.7)", () => {
   it("is failed everywhere as soon as two have been refused, long before a suspicion runs out", async () => {

@@ -8,6 +8,8 @@ export const key = new Uint8Array(randomBytes(32));
 /** Short intervals, so that tests on one machine end soon. */
 export const quick = {
   profile: "local",
+  // The profile's second is less than a busy machine may stand still.
+  streamTimeoutMs: 10_000,
   probeIntervalMs: 200,
   probeTimeoutMs: 100,
   gossipIntervalMs: 20,

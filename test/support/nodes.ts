@@ -12,6 +12,8 @@ export const sharedKey = new Uint8Array(randomBytes(32));
 /** Timings for tests. The transmit budget is large, so that gossip to a few members reaches all of them. */
 export const fast = {
   profile: "local",
+  // The profile's second is less than a busy machine may stand still.
+  streamTimeoutMs: 10_000,
   bind: "127.0.0.1:0",
   cluster: "test",
   probeIntervalMs: 100,
