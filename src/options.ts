@@ -152,8 +152,10 @@ export interface GossipOptions {
   /**
    * A node that twice within five minutes hears nobody for so long that it is declared dead, or that is accused by
    * many who accuse nobody else while its own probes fail, stays out (`fail` at the others) and judges nobody. It comes
-   * back (`recover`) once its links have been good for this long; twice as long the next time, up to 16 times. Range
-   * 1,000 to 3,600,000; 0: it never stays out, as in memberlist. Default 30,000 (wan 60,000, local 15,000).
+   * back (`recover`) once its links have been good for this long; twice as long the next time, up to 16 times. Links
+   * are good while half of the last 20 probes were answered by their targets; with less than half this clock stands
+   * still, with less than a third it begins anew. Range 1,000 to 3,600,000; 0: it never stays out, as in memberlist.
+   * Default 30,000 (wan 60,000, local 15,000).
    */
   readonly quarantineMs?: number;
   /** A node that hears nobody judges nobody, for at most this long. Default 60,000. */
