@@ -220,6 +220,8 @@ export class Streams {
         const signals = signal === undefined ? [this.closer.signal] : [this.closer.signal, signal];
         // Aborted or closed: the next attempt says so.
         await wait(pauseMs, undefined, { signal: AbortSignal.any(signals) }).catch(() => {});
+        // This thread stood still until no time was left to hear more.
+        if (performance.now() >= untilMs && !signals.some(({ aborted }) => aborted)) throw error;
       }
     }
   }

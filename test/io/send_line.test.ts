@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   closedPort,
   eventually,
@@ -117,13 +117,35 @@ describe("reliable messages to one peer (E-57)", () => {
     const acceptor = await listen({ maxStreams: 1 });
     const { peer } = await greet(acceptor.port);
     const { streams } = newStreams();
-    const error = await failure(streams.sendMessage(host, acceptor.port, numbered(1), { timeoutMs: 200 }));
+    const error = await failure(streams.sendMessage(host, acceptor.port, numbered(1), { timeoutMs: 2_100 }));
     expect(error.code).toBe("TATTLER_STREAM_BUSY");
     expect(streams.stats.dialed).toBeGreaterThan(2);
     const sent = streams.sendMessage(host, acceptor.port, numbered(2), { timeoutMs });
     await eventually(() => expect(acceptor.streams.stats.rejectedLimit).toBeGreaterThan(streams.stats.dialed - 2));
     peer.socket.destroy();
     await sent;
+  });
+
+  it("to a busy peer say busy also when this thread stood still until their time was up", async () => {
+    const acceptor = await listen({ maxStreams: 1 });
+    await greet(acceptor.port);
+    const { streams } = newStreams();
+    const nowMs = performance.now.bind(performance);
+    let laterMs = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => nowMs() + laterMs);
+    try {
+      const handles = openHandles();
+      const sent = failure(streams.sendMessage(host, acceptor.port, numbered(1), { timeoutMs }));
+      await eventually(() => {
+        expect([streams.stats.dialed > 0, openHandles()]).toEqual([true, handles]);
+        // No stream is open: it pauses, and so much time passes at once.
+        laterMs = timeoutMs;
+      });
+      const { dialed } = streams.stats;
+      expect([(await sent).code, streams.stats.dialed]).toEqual(["TATTLER_STREAM_BUSY", dialed]);
+    } finally {
+      clock.mockRestore();
+    }
   });
 
   it("that fail give their turn to the next", async () => {
