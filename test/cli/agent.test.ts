@@ -37,10 +37,12 @@ const freshKey = (): string => run("keygen").stdout.trim();
 describe("agents in separate processes", () => {
   it("find each other, encrypted, and see a kill as fail and a SIGTERM as leave", async () => {
     const key = freshKey();
-    const a = start("--name", "a", "--key", key, "--meta", "role=seed");
+    // A kill is told by refusals; who only stands still for a while is given time.
+    const patient = ["--set", "suspicionMinMs=10000"];
+    const a = start("--name", "a", "--key", key, "--meta", "role=seed", ...patient);
     const seed = await a.address();
-    const b = start("--name", "b", "--key-file", keyFile(`${key}\n`), "--join", seed);
-    const c = start("--name", "c", "--key", key, "--join", seed);
+    const b = start("--name", "b", "--key-file", keyFile(`${key}\n`), "--join", seed, ...patient);
+    const c = start("--name", "c", "--key", key, "--join", seed, ...patient);
     await Promise.all([a.event("join", "b"), a.event("join", "c"), b.event("join", "c"), c.event("join", "b")]);
     expect((await b.event("join", "a")).member?.meta).toBe("role=seed");
 

@@ -109,7 +109,8 @@ describe("three full rotations under traffic, with five agents", () => {
       ["rotating", rotating],
     ] as const) {
       const first = agents[0] as Agent;
-      await first.until(() => arrived("u", label).length >= sent, `all ${sent} datagrams of the ${label} run`);
+      const isAll = (): boolean => (["u", "r"] as const).every((way) => arrived(way, label).length >= sent);
+      await first.until(isAll, `all ${sent} messages of the ${label} run, both ways`);
       for (const way of ["u", "r"] as const) {
         expect([label, way, arrived(way, label).length]).toEqual([label, way, sent]);
         expect(new Set(arrived(way, label)).size).toBe(sent);

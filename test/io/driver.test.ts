@@ -6,13 +6,14 @@ import { acquireDriver, Driver, type Hosted, releaseDriver } from "../../src/io/
 import type { SocketBackend } from "../../src/io/native.js";
 import type { GossipNode } from "../../src/node.js";
 import type { Swim } from "../../src/swim/swim.js";
-import { backends, loopback } from "../support/hub.js";
+import { backends, Counter, loopback } from "../support/hub.js";
 import {
   bytes,
   closeAfterEach,
   closeLater,
   descriptors,
   fast,
+  fewAgain,
   newNode,
   sharedKey,
   text,
@@ -195,7 +196,8 @@ describe("a deadline", () => {
       await until(() => a.core.deadlineMs === never, "the verdict");
       const { runs } = a.core;
       expect(runs.at(-1)?.drainedThroughMs).toBeGreaterThanOrEqual(atMs);
-      expect(runs.length).toBeLessThan(20);
+      // Every 5 ms at most, for as long as the I/O thread took.
+      expect(runs.length).toBeLessThan(20 + (driver.hub.nowMs() - atMs) / 5);
     }
   });
 
@@ -216,7 +218,9 @@ describe("a deadline", () => {
       for (let i = 0; i < 100; i++) sendTo(driver, b, a, `${i}`);
       driver.hub.flush();
       const endMs = driver.hub.nowMs() + 100;
-      while (driver.hub.nowMs() < endMs); // the event loop stands still
+      const received = a.endpoint.index * Counter.count + Counter.recordsReceived;
+      const hasAll = (): boolean => driver.counters[received] === 100n || driver.hub.nowMs() > endMs + 10_000;
+      while (driver.hub.nowMs() < endMs || !hasAll()); // the event loop stands still until all has arrived
       await until(() => readAtVerdict.length > 0, "the verdict");
       expect(readAtVerdict).toEqual([100]);
     }
@@ -246,7 +250,7 @@ describe("the shared driver", () => {
     const running = threads();
     releaseDriver("auto");
     // The system goes on counting a thread for a moment after it was joined.
-    await until(() => threads() === running - 1, "the end of the I/O thread");
+    await until(() => threads() < running, "the end of the I/O thread");
     const before = { threads: threads(), descriptors: descriptors() };
     const [first, second, third] = [acquireDriver("auto"), acquireDriver("linux"), acquireDriver("posix")];
     // Not toBe(), which compares their memory byte by byte for its message.
@@ -258,8 +262,7 @@ describe("the shared driver", () => {
     const fresh = acquireDriver("auto");
     expect(fresh === first).toBe(false);
     releaseAll([fresh]);
-    await until(() => threads() === before.threads, "the end of both I/O threads");
-    expect(descriptors()).toBe(before.descriptors);
+    await fewAgain(before);
   });
 
   function releaseAll(drivers: readonly Driver[]): void {
@@ -344,7 +347,7 @@ describe("a node whose JavaScript stands still", () => {
     await remote.report(1_500);
     expect(watches.flatMap((watch) => watch.of("fail"))).toEqual([]);
     expect(nodes.map((node) => node.member("r")?.state)).toEqual(["alive", "alive"]);
-    const blocked = remote.report(5_000);
+    const blocked = remote.report(8_000);
     for (const watch of watches) await watch.until("fail r");
     const { raised } = await blocked;
     expect(raised).toEqual([0]);

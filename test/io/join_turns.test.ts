@@ -60,7 +60,7 @@ describe("the third turn of a join (E-75, M-087)", () => {
   });
 
   it("that never comes merges nothing, and the wait is bounded", async () => {
-    const { merge, port, streams } = await acceptorOf({ streamTimeoutMs: 300 });
+    const { merge, port, streams } = await acceptorOf({ streamTimeoutMs: 2_500 });
     const { peer } = await unconfirmed(port);
     await peer.closed;
     expect(streams.stats).toMatchObject({ joinsUnconfirmed: 1, timedOut: 1 });

@@ -265,7 +265,7 @@ describe("a deadline", () => {
     const error = await failure(newStreams().streams.sync(host, port, request({ timeoutMs: 60, join: true })));
     expect(error.code).toBe("TATTLER_STREAM_TIMEOUT");
     expect(error.message).toContain("60 ms");
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 
   it("ends an exchange with a peer that greets and then never answers", async () => {
@@ -311,12 +311,12 @@ describe("a deadline", () => {
   });
 
   it("that passed in one long turn of this thread counts only after what had come is read", async () => {
-    const acceptor = await listen({ helloTimeoutMs: 40, streamTimeoutMs: 60_000 });
+    const acceptor = await listen({ helloTimeoutMs: 1_000, streamTimeoutMs: 60_000 });
     const peer = await RawPeer.dial(acceptor.port);
     await peer.until(32);
     peer.socket.write(helloOf(clusterTag, randomBytes(20)));
     const sinceMs = performance.now();
-    while (performance.now() < sinceMs + 80);
+    while (performance.now() < sinceMs + 1_100);
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
     expect(acceptor.streams.stats.timedOut).toBe(0);
     peer.socket.destroy();
@@ -343,7 +343,7 @@ describe("a deadline", () => {
   });
 
   it("closes an inbound connection that stalls in its turn, however slowly it drips", async () => {
-    const acceptor = await listen({ helloTimeoutMs: 60_000, streamTimeoutMs: 400 });
+    const acceptor = await listen({ helloTimeoutMs: 60_000, streamTimeoutMs: 2_500 });
     const { peer, seal } = await greet(acceptor.port);
     const chunk = seal(twoFrames()[0], 0);
     let sent = 0;

@@ -267,7 +267,7 @@ describe("the addon", () => {
   });
 
   it("keeps the process while a hub is open and lets it end once closed", () => {
-    const run = (code: string) => spawnSync(process.execPath, ["-e", code], { timeout: 10_000 });
+    const run = (code: string) => spawnSync(process.execPath, ["-e", code], { timeout: 30_000 });
     expect(run(`${script}; hub.close()`).status).toBe(0);
     expect(run(`${script}; process.exit(7)`).status).toBe(7);
     const open = spawnSync(process.execPath, ["-e", script], { timeout: 1000 });

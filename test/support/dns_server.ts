@@ -19,8 +19,11 @@ export interface Zone {
 
 const types: Readonly<Record<number, "A" | "AAAA" | "SRV">> = { 1: "A", 28: "AAAA", 33: "SRV" };
 
-/** A resolver that asks a server for this zone, and the questions that reached it, as in "A seed.test". */
-export async function nameServer(zone: Zone): Promise<{ resolver: Resolver; asked: string[] }> {
+/** A resolver that patiently asks a server for this zone, and the questions that reached it, as in "A seed.test". */
+export async function nameServer(
+  zone: Zone,
+  patience = { timeout: 5_000, tries: 3 },
+): Promise<{ resolver: Resolver; asked: string[] }> {
   const socket = createSocket("udp4");
   const asked: string[] = [];
   socket.on("message", (query, { port }) => {
@@ -31,7 +34,7 @@ export async function nameServer(zone: Zone): Promise<{ resolver: Resolver; aske
   });
   socket.bind(0, "127.0.0.1");
   await once(socket, "listening");
-  const resolver = new Resolver({ timeout: 200, tries: 1 });
+  const resolver = new Resolver(patience);
   resolver.setServers([`127.0.0.1:${socket.address().port}`]);
   closeLater({
     close: () => {

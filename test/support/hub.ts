@@ -122,7 +122,7 @@ export class TestHub {
   }
 
   /** Resolves at the first wake-up after which the condition holds. */
-  async until(condition: () => boolean, what: string, limitMs = 5000): Promise<void> {
+  async until(condition: () => boolean, what: string, limitMs = 15_000): Promise<void> {
     const deadline = Date.now() + limitMs;
     while (!condition()) {
       const left = deadline - Date.now();

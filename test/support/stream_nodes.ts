@@ -15,7 +15,8 @@ export const host = "127.0.0.1";
 export const cluster = "prod";
 export const clusterTag = 0xfedcba98;
 export const none = new Uint8Array(0);
-export const timeoutMs = 5_000;
+/** Longer than a busy machine stands still, and than eventually() waits: a timer that is left behind shows. */
+export const timeoutMs = 30_000;
 
 /** Closed after each test, last opened first. */
 let open: { close(): Promise<unknown> }[] = [];
@@ -77,6 +78,8 @@ export function newStreams(options: NodeOptions = {}): { streams: Streams; seale
       onPing: (target) => target === name,
       ...handlers,
     },
+    helloTimeoutMs: timeoutMs,
+    streamTimeoutMs: timeoutMs,
     ...rest,
   });
   open.push(streams);
@@ -140,7 +143,7 @@ export async function closedPort(): Promise<number> {
   return port;
 }
 
-/** Polls until the check passes; fails as it does after a second. */
+/** Polls until the check passes; fails as it does after 15 s. */
 export function eventually<T>(check: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(check, { timeout: 1_000, interval: 2 });
+  return vi.waitFor(check, { timeout: 15_000, interval: 2 });
 }
