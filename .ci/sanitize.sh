@@ -22,7 +22,7 @@ vitest() {
   shift 2
   for library in $libraries; do preload+=":$(g++ -print-file-name="$library.so")"; done
   LD_PRELOAD=${preload#:} TATTLER_PREBUILD="$PWD/build/test-native/$flavour" \
-    node node_modules/vitest/vitest.mjs run --dir test --testTimeout 60000 --maxWorkers 100% "$@"
+    node node_modules/vitest/vitest.mjs run --dir test --testTimeout 180000 --hookTimeout 60000 --maxWorkers 100% "$@"
 }
 
 echo "The addon's tests under TSan"

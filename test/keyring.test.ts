@@ -87,7 +87,7 @@ describe("the keyring (M-195 to M-199, T-055)", () => {
 });
 
 describe("rotation under traffic", () => {
-  it.each(["linux", "posix"] as const)("loses no packet on the %s back end", { timeout: 60_000 }, async (backend) => {
+  it.each(["linux", "posix"] as const)("loses no packet on the %s back end", async (backend) => {
     const patient = { probeIntervalMs: 1000, probeTimeoutMs: 500, backend };
     const nodes: GossipNode[] = [];
     for (const name of ["a", "b", "c"]) nodes.push(await newNode(name, patient));
@@ -178,7 +178,7 @@ describe("the keyring file", () => {
     await again.close();
     expect(ids(await open())).toEqual([expected[0]]);
     expect(readdirSync(directory)).toEqual(["cluster.keyring"]);
-  }, 60_000);
+  });
 
   it("does not open with another passphrase, nor with any byte changed", async () => {
     await (await open([sharedKey])).close();
@@ -197,7 +197,7 @@ describe("the keyring file", () => {
     }
     writeFileSync(path, Buffer.alloc(100_000));
     expect((await errorOf(() => open())).message).toContain("100000 bytes are no keyring");
-  }, 60_000);
+  });
 
   it("that cannot be written leaves file and keys as they were", async () => {
     const node = await open([sharedKey]);
@@ -211,7 +211,7 @@ describe("the keyring file", () => {
     writeFileSync(path, content, { mode: 0o600 });
     await node.keyring.add(newKey()); // works again
     expect(ids(node)).toHaveLength(2);
-  }, 60_000);
+  });
 
   it("needs a passphrase, and keys when there is none yet", async () => {
     expect((await errorOf(() => newNode("a", { keyringFile: path }))).message).toContain("no passphrase");
@@ -219,7 +219,7 @@ describe("the keyring file", () => {
     expect((await errorOf(() => open([], "short"))).message).not.toContain('short"');
     expect((await errorOf(() => open())).code).toBe("TATTLER_KEYRING_UNREADABLE");
     expect(existsSync(path)).toBe(false);
-  }, 60_000);
+  });
 
   it("that others may read is warned about", async () => {
     await (await open([sharedKey])).close();
@@ -231,7 +231,7 @@ describe("the keyring file", () => {
     await until(() => warnings.length > 0, "a warning");
     process.off("warning", listen);
     expect(warnings[0]).toContain("chmod 600");
-  }, 60_000);
+  });
 });
 
 describe("the bytes of a key", () => {

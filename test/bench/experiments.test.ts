@@ -172,7 +172,7 @@ describe("npm run experiments -- --keep", () => {
     lines = whole.trimEnd().split("\n");
     rmSync(own, { recursive: true });
     expect([stdout, ranOf(stderr), lines.length]).toEqual([inOneGo, 9 + 6, 1 + 9 + 6]);
-  }, 60_000);
+  });
 
   it("goes on where a kill cut the file off, and ends like a run in one go", () => {
     // After the third cell of the second experiment, whose members never find each other again, and a part of a line.
@@ -183,7 +183,7 @@ describe("npm run experiments -- --keep", () => {
     expect([status, stdout]).toEqual([0, inOneGo]);
     expect(stderr).toContain(`join: 9 of 9 cells are in ${file}\npartitions: 3 of 6 cells are in ${file}\n`);
     expect([ranOf(stderr), textOf(file)]).toEqual([3, whole]);
-  }, 60_000);
+  });
 
   it("runs what is missing, anywhere, with any number of jobs, and takes the rest from the file", () => {
     const altered = lines.map((line) => line.replace(/("partitions","cell":1,.*"healMs":)\[0\]/, '$1["Infinity"]'));
@@ -194,7 +194,7 @@ describe("npm run experiments -- --keep", () => {
     expect(textOf(file).trimEnd().split("\n").sort()).toEqual([...altered].sort());
     expect(stdout).not.toBe(inOneGo);
     expect(stdout).toBe(inOneGo.replace("for 1 s, tattler | 0 |", "for 1 s, tattler | never |"));
-  }, 60_000);
+  });
 
   it("refuses the file of another build or of other flags, and leaves it as it is", () => {
     const refused = (text: string, problem: string, ...more: string[]): void => {
@@ -264,7 +264,7 @@ describe("npm run experiments -- --check", () => {
     expect(other.stdout.split("\n")[0]).toMatch(new RegExp(`: trace ${trace}, but ${file} has 00000000$`));
     expect(other.stdout.split("\n")[1]).toMatch(/, but .* has no such row$/);
     expect(other.stdout.split("\n")[2]).toBe(rows[2]);
-  }, 60_000);
+  });
 
   it("needs a file", () => {
     const { status, stderr } = run("--check");

@@ -20,7 +20,7 @@ function start(...args: string[]): Agent {
 }
 
 function run(...args: string[]) {
-  return spawnSync(process.execPath, [cli, ...args], { encoding: "utf8", timeout: 60_000 });
+  return spawnSync(process.execPath, [cli, ...args], { encoding: "utf8", timeout: 120_000 });
 }
 
 function keyFile(content: string | Buffer, mode = 0o600): string {

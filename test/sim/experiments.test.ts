@@ -56,7 +56,7 @@ describe.each([...experiments])("the experiment %s", (name, experiment) => {
     const other = experiment.cells({ ...tiny, seed: 2 });
     expect(other[0]?.run().traceHash).not.toBe(outcomes[0]?.traceHash);
     if (name !== "partitions") expect(violationsOf(cells, outcomes)).toBe(0);
-  }, 60_000);
+  });
 
   it("names every cell's table, in each size", () => {
     for (const size of ["quick", "full"] as const) {
@@ -179,7 +179,7 @@ describe("npm run experiments", () => {
     writeFileSync(out, `${first.replace("| runs |", "| jogs |")}\nA reading.\n`);
     execFileSync(process.execPath, args, { stdio: "pipe" });
     expect(readFileSync(out, "utf8")).toBe(`${first}\nA reading.\n`);
-  }, 60_000);
+  });
 });
 
 describe("Lifeguard's anomaly", () => {
