@@ -162,10 +162,15 @@ describe("a member whom many accuse", () => {
 });
 
 describe("the end of a quarantine", () => {
-  it("comes once links were good for its whole time", () => {
+  function twiceDeaf(): Scene {
     const scene = new Scene();
     scene.flap();
-    scene.flap();
+    expect(scene.flap()).toBe(true);
+    return scene;
+  }
+
+  it("comes once links were good for its whole time", () => {
+    const scene = twiceDeaf();
     // Half of the last twenty probes were deaf: five seconds until they are not.
     expect(scene.pass(28, ProbeEnd.direct)).toBe(0);
     expect([scene.pass(10, ProbeEnd.direct), scene.quarantine.isOn]).toEqual([1, false]);
@@ -173,9 +178,7 @@ describe("the end of a quarantine", () => {
   });
 
   it("does not come while bad links interrupt the good ones, for hours", () => {
-    const scene = new Scene();
-    scene.flap();
-    scene.flap();
+    const scene = twiceDeaf();
     for (let i = 0; i < 100; i++) {
       expect(scene.pass(20, ProbeEnd.direct)).toBe(0);
       expect(scene.pass(20, ProbeEnd.inconclusive)).toBe(0);
@@ -184,9 +187,7 @@ describe("the end of a quarantine", () => {
   });
 
   it("is put off, not begun anew, while a little less than half of the probes is answered", () => {
-    const scene = new Scene();
-    scene.flap();
-    scene.flap();
+    const scene = twiceDeaf();
     const fromMs = scene.nowMs;
     const { direct, failed } = ProbeEnd;
     for (let round = 1; scene.quarantine.isOn; round++) {
@@ -198,9 +199,7 @@ describe("the end of a quarantine", () => {
   });
 
   it("is begun anew after links of which less than a third is good", () => {
-    const scene = new Scene();
-    scene.flap();
-    scene.flap();
+    const scene = twiceDeaf();
     for (let round = 0; round < 10; round++) {
       expect(scene.pass(12, ProbeEnd.direct)).toBe(0);
       for (let i = 0; i < 40; i++) expect(scene.pass(0.5, i % 10 < 3 ? ProbeEnd.direct : ProbeEnd.failed)).toBe(0);

@@ -48,13 +48,12 @@ describe("findByAddress", () => {
   it("lets a crowd at one address go as fast as it came: a search for each would take minutes", () => {
     const scene = new Scene();
     const crowd = Array.from({ length: 100_000 }, (_, i) => scene.add(`x${i}`, 0));
-    const found = new Set(
-      crowd.map((member) => {
-        scene.roster.become(member, left, 1, 1);
-        return scene.roster.findByAddress(scene.at(0));
-      }),
-    );
-    expect([...found]).toEqual([crowd.at(-1), 0]);
+    const found = crowd.map((member) => {
+      scene.roster.become(member, left, 1, 1);
+      return scene.roster.findByAddress(scene.at(0));
+    });
+    expect(found.pop()).toBe(0);
+    expect(found.filter((member) => member !== crowd.at(-1))).toEqual([]);
   });
 
   it("follows a member to another address", () => {
