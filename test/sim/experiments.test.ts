@@ -7,7 +7,7 @@ import type { GossipOptions } from "../../src/config.js";
 import { type AnomalyCell, suffer } from "../../src/sim/experiments/anomaly.js";
 import { type Cell, cellsOf, type Experiment, experiments, type Scale } from "../../src/sim/experiments/index.js";
 import { type Filled, fill, hashOf, toMarkdown, violationsOf } from "../../src/sim/experiments/report.js";
-import { lifeguard as lifeguardRules } from "../../src/sim/experiments/setups.js";
+import { lifeguard as lifeguardRules, tattler } from "../../src/sim/experiments/setups.js";
 import type { OpenOptions } from "../../src/sim/simulation.js";
 import { Stage } from "../../src/sim/stage.js";
 
@@ -221,5 +221,17 @@ describe("Lifeguard's anomaly", () => {
     sim.network.heal();
     sim.run(3 * secondMs);
     expect(sim.node("n1")?.swim.selfIncarnation !== 1).toBe(buddy);
+  });
+});
+
+describe("the time until a cluster is whole again", () => {
+  it("is none when nobody noticed, and is else counted from the end of the last block", () => {
+    const wholeMs = (forMs: number): number | undefined => {
+      const { samples } = suffer({ setup: tattler, nodes: 16 }, { members: 2, forMs, pauseMs: null }, 1);
+      return samples.wholeMs?.[0];
+    };
+    expect(wholeMs(128)).toBe(0);
+    expect(wholeMs(32_768)).toBeGreaterThan(0);
+    expect(wholeMs(32_768)).toBeLessThan(32_768);
   });
 });
